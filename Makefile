@@ -1,0 +1,50 @@
+# The two commands of the README come first: `make book` and `make test`. Both set up what they need.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+NBVAL  := --nbval --nbval-current-env notebooks
+
+.PHONY: book test test-notebooks test-portability check lab refresh pipeline serve clean
+
+book: $(READY)  ## build the HTML book
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo; echo "The book is ready. Open  file://$(CURDIR)/_build/html/index.html  in a browser."
+
+test: check  ## every test: style, types, units, every notebook's numbers and figures, the built book in a browser
+	$(PYTEST) -n 2 --dist loadfile --nbval --nbval-current-env
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-portability: $(READY)  ## the notebooks again: one thread, no vector instructions in torch, none in numba
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile $(NBVAL)
+	ATEN_CPU_CAPABILITY=default $(PYTEST) -n 2 --dist loadfile $(NBVAL)
+	NUMBA_CPU_NAME=generic $(PYTEST) -n 2 --dist loadfile $(NBVAL)
+
+lab: $(READY)  ## read and run the chapters in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+refresh: $(READY)  ## run every notebook and store its outputs
+	$(BIN)/python book/refresh.py
+
+pipeline: $(READY)  ## simulate, train, read regimes from the S&P 500, backtest: reports in build/pipeline
+	$(BIN)/companion generate-heston
+	$(BIN)/companion train-mamba
+	$(BIN)/companion extract-regimes
+	$(BIN)/companion backtest-walkforward
+
+serve: book  ## the built book on a local web server
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: on Debian or Ubuntu, apt install python3-venv"; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	@touch $@
+
+clean:  ## remove what was built (not the environment)
+	rm -rf _build build

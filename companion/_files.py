@@ -1,0 +1,63 @@
+"""Files that are either the old version or the new one, never half of either; and where they came from."""
+
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import companion
+
+RECORDED_PACKAGES = ("numpy", "pandas", "torch", "scikit-learn", "numba")
+
+
+@contextmanager
+def atomic_path(target: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; it replaces `target` in one step when the block ends without an error.
+
+    Whatever interrupts the block (an exception, Ctrl-C, a kill, a full disk), `target` is what it was before.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.chmod(0o644)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def atomic_write_text(target: str | Path, text: str) -> None:
+    """Write `text` to `target` in one step."""
+    with atomic_path(target) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def sha256_file(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance(*, seed: int | None, config: Mapping[str, Any], inputs: Mapping[str, str | Path]) -> dict[str, Any]:
+    """Where an artifact came from: seed, configuration, versions, and the SHA-256 of every input file.
+
+    There is no time stamp: the same inputs give the same bytes.
+    """
+    return {
+        "companion": companion.__version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in RECORDED_PACKAGES},
+        "seed": seed,
+        "config": dict(config),
+        "inputs": {name: {"file": Path(path).name, "sha256": sha256_file(path)} for name, path in inputs.items()},
+    }

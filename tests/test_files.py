@@ -1,0 +1,60 @@
+"""A file is the old version or the new one, whatever happens in between."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from companion._files import atomic_path, atomic_write_text, provenance, sha256_file
+
+
+def test_the_new_version_replaces_the_old(tmp_path):
+    target = tmp_path / "deep" / "file.txt"
+    atomic_write_text(target, "old")
+    atomic_write_text(target, "new")
+    assert target.read_text() == "new"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_error_in_between_leaves_the_old_version_and_nothing_else(tmp_path):
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+
+    def write_half():
+        with atomic_path(target) as part:
+            part.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_a_kill_in_between_leaves_the_old_version(tmp_path, signal_number):
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    program = (
+        "import sys, time; from companion._files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as part:\n"
+        "    part.write_text('half'); print('ready', flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(target)], stdout=-1, stderr=-1, text=True)
+    assert process.stdout.readline() == "ready\n"
+    os.kill(process.pid, signal_number)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert target.read_text() == "old"
+
+
+def test_provenance_changes_with_an_input_and_with_nothing_else(tmp_path):
+    file = tmp_path / "input"
+    file.write_text("a")
+    first, again = (provenance(seed=1, config={"n": 2}, inputs={"data": file}) for _ in range(2))
+    file.write_text("b")
+    assert first == again
+    assert first["inputs"]["data"]["sha256"] != sha256_file(file)
+    assert str(tmp_path) not in str(first)
