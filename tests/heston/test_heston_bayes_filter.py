@@ -1,0 +1,177 @@
+"""The particle filter against closed forms, its causality, and what it is for."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from companion.heston import HestonParams, RegimeSwitchingHeston, _blocks, bayes_filter, run_bayes_filter
+
+BASE = RegimeSwitchingHeston.equity_index()
+FAST = 4 * 252.0  # at this kappa one of four daily substeps carries the variance all the way to theta
+
+
+def _exact_filter(returns: np.ndarray, transition: np.ndarray, law: np.ndarray, mean, sigma):
+    """Forward algorithm for a return whose law depends on the regimes of this bar and of the one before.
+
+    `mean` and `sigma` are (n_regimes, n_regimes), row the regime before. Gives the filter and the log likelihood.
+    """
+    p, out, log_likelihood = law, [], 0.0
+    for r in returns:
+        joint = p[:, None] * transition * stats.norm.pdf(r, mean, sigma)
+        total = joint.sum()
+        p = joint.sum(axis=0) / total
+        out.append(p)
+        log_likelihood += math.log(total)
+    return np.array(out), log_likelihood
+
+
+def test_agrees_with_the_forward_algorithm_where_the_variance_is_pinned() -> None:
+    """Constant variance in each regime, reached within the first substep: a hidden Markov model with known answer."""
+    transition, theta = np.array([[0.97, 0.03], [0.08, 0.92]]), np.array([0.01, 0.06])
+    regimes = tuple(HestonParams(mu=0.1, kappa=FAST, theta=t, xi=1e-12, rho=0.0, v0=t) for t in theta)
+    market = RegimeSwitchingHeston(regimes, transition)
+    returns = market.simulate(n_paths=2, n_steps=400, seed=1).log_returns
+    power = (theta[:, None] + 3 * theta[None, :]) / (4 * 252)  # the first substep still has the variance from before
+    run = run_bayes_filter(returns, market, n_particles=2000, seed=2)
+    for i in range(2):
+        exact, log_likelihood = _exact_filter(
+            returns[i], transition, market.stationary, 0.1 / 252 - power / 2, np.sqrt(power)
+        )
+        assert 0.05 < exact[:, 1].mean() < 0.6
+        np.testing.assert_allclose(run.probability[i], exact, atol=2e-3)
+        assert abs(run.log_likelihood[i].sum() - log_likelihood) < 0.05
+
+
+def test_agrees_with_the_forward_algorithm_where_only_the_drift_switches() -> None:
+    transition, drift = np.array([[0.95, 0.05], [0.1, 0.9]]), np.array([4.0, -4.0])
+    regimes = tuple(HestonParams(mu=m, kappa=5.0, theta=0.04, xi=1e-12, rho=0.0, v0=0.04) for m in drift)
+    market = RegimeSwitchingHeston(regimes, transition)
+    returns = market.simulate(n_paths=1, n_steps=500, seed=3).log_returns[0]
+    mean = np.tile((drift - 0.02) / 252, (2, 1))
+    exact, log_likelihood = _exact_filter(returns, transition, market.stationary, mean, np.full((2, 2), 0.2 / 252**0.5))
+    run = run_bayes_filter(returns, market, n_particles=10, seed=4)
+    np.testing.assert_allclose(run.probability, exact, atol=1e-8)
+    assert abs(run.log_likelihood.sum() - log_likelihood) < 1e-6
+    np.testing.assert_allclose(run.effective_sample_size, 1 / (exact**2 / 5).sum(axis=1), rtol=1e-6)
+
+
+def test_beats_the_exponentially_weighted_variance_and_is_calibrated() -> None:
+    paths = BASE.simulate(n_paths=24, n_steps=1500, seed=5)
+    probability = bayes_filter(paths.log_returns, BASE, n_particles=600, seed=6)[..., 1]
+    ewma, recent = np.zeros((24, 1500)), paths.log_returns[:, 0] ** 2
+    for bar in range(1500):
+        recent = recent + (1 - 0.5**0.1) * (paths.log_returns[:, bar] ** 2 - recent)
+        ewma[:, bar] = recent
+    truth = paths.regime[:, 61:].ravel()
+    best, plain = (roc_auc_score(truth, score[:, 60:].ravel()) for score in (probability, ewma))
+    assert best > plain + 0.02
+    p = probability[:, 60:].ravel()
+    for low, high in ((0.0, 0.1), (0.1, 0.4), (0.4, 1.0)):
+        inside = (p >= low) & (p <= high)
+        assert abs(p[inside].mean() - truth[inside].mean()) < 0.05
+
+
+def test_likelihood_prefers_the_true_market() -> None:
+    returns = BASE.simulate(n_paths=4, n_steps=750, seed=7).log_returns
+    true, fast = (
+        run_bayes_filter(returns, market, n_particles=400, seed=8).log_likelihood.sum()
+        for market in (BASE, RegimeSwitchingHeston.fast_reverting())
+    )
+    assert true > fast + 5
+
+
+def test_more_particles_hardly_move_the_answer() -> None:
+    returns = BASE.simulate(n_paths=2, n_steps=400, seed=9).log_returns
+    few, many = (bayes_filter(returns, BASE, n_particles=n, seed=10) for n in (1000, 8000))
+    assert 0 < np.abs(few - many).mean() < 0.014
+
+
+def test_the_past_does_not_move_when_the_future_changes() -> None:
+    returns = BASE.simulate(n_paths=1, n_steps=80, seed=11).log_returns[0]
+    changed = returns.copy()
+    changed[50:] = 0.2
+    before, after = (run_bayes_filter(r, BASE, n_particles=100, seed=12) for r in (returns, changed))
+    np.testing.assert_array_equal(before.probability[:50], after.probability[:50])
+    np.testing.assert_array_equal(before.log_likelihood[:50], after.log_likelihood[:50])
+    assert not np.array_equal(before.probability[50:], after.probability[50:])
+    np.testing.assert_array_equal(before.probability[:50], bayes_filter(returns[:50], BASE, n_particles=100, seed=12))
+
+
+def test_one_path_many_paths_and_threads_agree_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    returns = BASE.simulate(n_paths=5, n_steps=40, seed=13).log_returns
+    monkeypatch.setattr(_blocks, "n_threads", lambda: 1)
+    many = run_bayes_filter(returns, BASE, n_particles=101, seed=14)
+    one = run_bayes_filter(returns[0], BASE, n_particles=101, seed=14)
+    monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
+    threads = run_bayes_filter(returns, BASE, n_particles=101, seed=14)
+    assert many.probability.shape == (5, 40, 2)
+    assert one.probability.shape == (40, 2)
+    for name in ("probability", "log_likelihood", "effective_sample_size"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(many, name)[0])
+        np.testing.assert_array_equal(getattr(threads, name), getattr(many, name))
+
+
+def test_three_regimes() -> None:
+    calm, chaos = BASE.regimes
+    middle = HestonParams(mu=0.0, kappa=10.0, theta=0.04, xi=0.8, rho=-0.7, v0=0.04)
+    market = RegimeSwitchingHeston((calm, middle, chaos), np.full((3, 3), 0.01) + 0.97 * np.eye(3))
+    paths = market.simulate(n_paths=4, n_steps=1000, seed=15)
+    probability = bayes_filter(paths.log_returns, market, n_particles=300, seed=16)
+    truth = paths.regime[:, 1:]
+    assert probability.shape == (4, 1000, 3)
+    for k in (0, 2):
+        assert probability[truth == k, k].mean() > probability[truth != k, k].mean() + 0.1
+
+
+@pytest.mark.parametrize("shock", [10.0, -10.0, 0.0, 0.5])
+def test_rows_are_probabilities_even_for_impossible_returns(shock: float) -> None:
+    returns = BASE.simulate(n_paths=1, n_steps=30, seed=17).log_returns[0]
+    returns[10:13] = shock
+    run = run_bayes_filter(returns, BASE, n_particles=50, seed=18)
+    assert (run.probability >= 0).all()
+    np.testing.assert_allclose(run.probability.sum(axis=1), 1, atol=1e-12)
+    assert np.isfinite(run.log_likelihood).all()
+    assert (run.effective_sample_size >= 1 - 1e-9).all()
+    assert (run.effective_sample_size <= 50 + 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    "returns",
+    [
+        [0.01, math.nan],
+        [0.01, math.inf],
+        [0.01, -math.inf],
+        [[0.0, 0.01], [0.0, 11.0]],
+        [],
+        [[]],
+        0.01,
+        np.zeros((1, 2, 3)),
+    ],
+)
+def test_bad_returns_are_refused(returns: object) -> None:
+    with pytest.raises(ValueError, match=r"^returns must"):
+        bayes_filter(returns, BASE, seed=0)  # type: ignore[arg-type]
+
+
+def test_bad_return_is_located() -> None:
+    with pytest.raises(ValueError, match=r"got nan at \(1, 0\)"):
+        bayes_filter([[0.0, 0.1], [math.nan, 0.1]], BASE, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n_particles", 3), ("n_particles", 0), ("substeps", 0), ("dt", -1.0), ("seed", None), ("market", "index")],
+)
+def test_bad_argument_is_named(name: str, value: object) -> None:
+    arguments = {"market": BASE, "seed": 0, name: value}
+    with pytest.raises(ValueError, match=f"^{name} must"):
+        bayes_filter([0.01, 0.02], arguments.pop("market"), **arguments)  # type: ignore[arg-type]
+
+
+def test_perfect_correlation_is_refused() -> None:
+    regimes = tuple(HestonParams(**{**vars(params), "rho": -1.0}) for params in BASE.regimes)
+    with pytest.raises(ValueError, match=r"^market must have rho"):
+        bayes_filter([0.01, 0.02], RegimeSwitchingHeston(regimes, BASE.transition), seed=0)

@@ -1,0 +1,153 @@
+"""The regime-switching market: its chain, its variance, its facts."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from companion.heston import HestonParams, RegimeSwitchingHeston, _blocks, excess_kurtosis, skewness
+from companion.heston.switching import VARIANCE_FLOOR
+
+BASE = RegimeSwitchingHeston.equity_index()
+
+
+def _market(durations: tuple[float, float], **changes: float) -> RegimeSwitchingHeston:
+    calm, chaos = (HestonParams(**{**vars(params), **changes}) for params in BASE.regimes)
+    a, b = 1 / durations[0], 1 / durations[1]
+    return RegimeSwitchingHeston((calm, chaos), np.array([[1 - a, a], [b, 1 - b]]))
+
+
+def _spells(regime: np.ndarray, which: int) -> np.ndarray:
+    """Lengths of the complete stays in a regime, along one path."""
+    edges = np.flatnonzero(np.diff(regime)) + 1
+    return np.array([b - a for a, b in pairwise(edges) if regime[a] == which])
+
+
+def test_base_market_and_its_variants() -> None:
+    np.testing.assert_allclose(BASE.mean_durations, [250, 60])
+    np.testing.assert_allclose(RegimeSwitchingHeston.fast_reverting().mean_durations, [250, 60])
+    np.testing.assert_allclose(RegimeSwitchingHeston.slow_reverting().mean_durations, [750, 250])
+    calm, chaos = BASE.regimes
+    assert (calm.mu, calm.kappa, calm.theta, calm.xi, calm.rho) == (0.15, 8.0, 0.013, 0.35, -0.5)
+    assert (chaos.mu, chaos.kappa, chaos.theta, chaos.xi, chaos.rho) == (-0.30, 12.0, 0.09, 1.2, -0.8)
+
+
+def test_stationary_law_is_kept_by_the_chain() -> None:
+    np.testing.assert_allclose(BASE.stationary, [250 / 310, 60 / 310])
+    three = RegimeSwitchingHeston(
+        (BASE.regimes[0], BASE.regimes[1], BASE.regimes[1]), np.array([[0.9, 0.1, 0], [0, 0.8, 0.2], [0.3, 0, 0.7]])
+    )
+    np.testing.assert_allclose(three.stationary @ three.transition, three.stationary, atol=1e-14)
+    regime = three.simulate(n_paths=400, n_steps=500, seed=0).regime
+    np.testing.assert_allclose(np.bincount(regime.ravel()) / regime.size, three.stationary, atol=0.01)
+
+
+def test_regime_starts_and_stays_stationary() -> None:
+    regime = BASE.simulate(n_paths=20_000, n_steps=20, seed=1).regime
+    error = math.sqrt(BASE.stationary[0] * BASE.stationary[1] / 20_000)
+    assert np.abs(regime[:, [0, 1, 20]].mean(axis=0) - BASE.stationary[1]).max() < 4 * error
+
+
+def test_lengths_of_stay_are_geometric() -> None:
+    market = _market((20.0, 8.0))
+    regime = market.simulate(n_paths=1, n_steps=60_000, substeps=1, seed=2).regime[0]
+    for which, mean in ((0, 20.0), (1, 8.0)):
+        spells = _spells(regime, which)
+        edges = np.array([1, 3, 6, 10, 15, 25, 40, np.inf])
+        expected = np.diff(stats.geom.cdf(edges - 1, 1 / mean))
+        observed = np.histogram(spells, edges)[0]
+        assert stats.chisquare(observed, expected / expected.sum() * len(spells)).pvalue > 0.01
+
+
+def test_variance_is_continuous_and_follows_the_regime_in_force() -> None:
+    """With `xi` tiny the variance is the Euler path of its own differential equation, through every switch."""
+    market = _market((20.0, 8.0), xi=1e-12)
+    paths = market.simulate(n_paths=3, n_steps=500, seed=3)
+    kappa, theta = (np.array([getattr(params, name) for params in market.regimes]) for name in ("kappa", "theta"))
+    k, expected = paths.regime[:, 1:].astype(int), paths.variance[:, :-1]
+    assert 0.1 < k.mean() < 0.5
+    for _ in range(4):
+        expected = expected + kappa[k] * (theta[k] - expected) / (4 * 252)
+    np.testing.assert_allclose(paths.variance[:, 1:], expected, rtol=1e-8)
+
+
+def test_returns_have_the_conditional_moments_of_the_regime_in_force() -> None:
+    paths = _market((20.0, 8.0), xi=1e-12).simulate(n_paths=200, n_steps=300, substeps=1, seed=4)
+    mu = np.array([params.mu for params in BASE.regimes])[paths.regime[:, 1:]]
+    v = paths.variance[:, :-1]
+    z = ((paths.log_returns - (mu - v / 2) / 252) / np.sqrt(v / 252)).ravel()
+    assert stats.kstest(z, "norm").pvalue > 0.01
+
+
+def test_price_grows_at_mu() -> None:
+    price = _market((20.0, 8.0), mu=0.3).simulate(n_paths=20_000, n_steps=63, seed=5).price[:, -1]
+    assert abs(price.mean() - 100 * math.exp(0.3 / 4)) < 4 * price.std() / math.sqrt(20_000)
+
+
+def test_base_market_reproduces_its_measured_facts() -> None:
+    paths = BASE.simulate(n_paths=300, n_steps=2500, seed=6)
+    r, regime = paths.log_returns, paths.regime[:, 1:]
+    annual = math.sqrt(252)
+    for sample, expected in ((r, 0.173), (r[regime == 0], 0.140), (r[regime == 1], 0.267)):
+        assert abs(sample.std() * annual - expected) < 0.004
+    assert abs(skewness(r.reshape(-1)) + 0.39) < 0.06
+    assert abs(excess_kurtosis(r.reshape(-1)) - 5.9) < 0.6
+    assert paths.variance.min() >= VARIANCE_FLOOR
+
+
+def test_a_path_is_the_same_bits_in_any_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_blocks, "n_threads", lambda: 1)
+    many = BASE.simulate(n_paths=300, n_steps=30, seed=7)
+    for n_paths in (1, 7, 65):
+        few = BASE.simulate(n_paths=n_paths, n_steps=30, seed=7)
+        for name in ("price", "variance", "regime"):
+            np.testing.assert_array_equal(getattr(few, name), getattr(many, name)[:n_paths])
+    longer = BASE.simulate(n_paths=2, n_steps=60, seed=7)
+    np.testing.assert_array_equal(longer.price[:, :31], many.price[:2])
+    monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
+    np.testing.assert_array_equal(BASE.simulate(n_paths=300, n_steps=30, seed=7).price, many.price)
+
+
+def test_shapes_and_start() -> None:
+    paths = BASE.simulate(n_paths=3, n_steps=5, s0=50.0, seed=8)
+    assert paths.price.shape == paths.variance.shape == paths.regime.shape == (3, 6)
+    assert paths.log_returns.shape == (3, 5)
+    assert paths.regime.dtype == np.int8
+    np.testing.assert_array_equal(paths.price[:, 0], 50.0)
+
+
+@pytest.mark.parametrize(
+    ("transition", "message"),
+    [
+        (np.array([[0.9, 0.2], [0.1, 0.9]]), "rows that sum to 1"),
+        (np.array([[1.1, -0.1], [0.1, 0.9]]), "probabilities"),
+        (np.array([[np.nan, 1], [0.1, 0.9]]), "probabilities"),
+        (np.eye(3), "shape"),
+        (np.eye(2), "single stationary law"),
+    ],
+)
+def test_bad_transition_is_named(transition: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^transition must .*{message}"):
+        RegimeSwitchingHeston(BASE.regimes, transition)
+
+
+@pytest.mark.parametrize("regimes", [BASE.regimes[:1], BASE.regimes[::-1], ("calm", "chaos"), ()])
+def test_bad_regimes_are_named(regimes: tuple) -> None:
+    with pytest.raises(ValueError, match=r"^regimes must"):
+        RegimeSwitchingHeston(regimes, BASE.transition)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n_paths", 0), ("n_steps", 0), ("n_steps", 1.0), ("dt", 0.0), ("s0", -1.0), ("substeps", 0), ("seed", "a")],
+)
+def test_bad_argument_is_named(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must"):
+        BASE.simulate(**{"n_paths": 2, "n_steps": 2, "seed": 0, name: value})  # type: ignore[arg-type]
+
+
+def test_the_market_can_not_be_changed_behind_its_back() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        BASE.transition[0, 0] = 0.5
