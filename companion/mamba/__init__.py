@@ -1,0 +1,22 @@
+"""Mamba on an ordinary computer: the selective scan, the block, and the model of the market built from it."""
+
+from companion.mamba.block import Mamba, MambaState
+from companion.mamba.features import future_log_variance, market_features
+from companion.mamba.model import MarketMamba, MarketMambaConfig, latents, load_pretrained
+from companion.mamba.scan import selective_scan
+from companion.mamba.train import TrainConfig, TrainResult, train
+
+__all__ = [
+    "Mamba",
+    "MambaState",
+    "MarketMamba",
+    "MarketMambaConfig",
+    "TrainConfig",
+    "TrainResult",
+    "future_log_variance",
+    "latents",
+    "load_pretrained",
+    "market_features",
+    "selective_scan",
+    "train",
+]

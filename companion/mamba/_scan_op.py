@@ -1,0 +1,141 @@
+"""The compiled selective scan as a PyTorch operator: threads, fake kernels for tracing, autograd."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from companion.mamba import _scan_cpu as kernels
+
+_WORK_WORTH_A_THREAD = 200_000  # elements of batch x dim x length x state
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="selective_scan")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child has the pool object but not its threads
+
+
+def _run(kernel: Callable[..., None], tasks: int, work: int, *arguments: Any) -> None:
+    """Run tasks 0..tasks of a kernel, on PyTorch's number of threads; which thread takes which does not matter."""
+    threads = min(torch.get_num_threads(), tasks) if work > _WORK_WORTH_A_THREAD else 1
+    if threads == 1:
+        kernel(0, tasks, *arguments)
+        return
+    pieces = min(tasks, 4 * threads)
+    bounds = [tasks * piece // pieces for piece in range(pieces + 1)]
+    for done in [_pool(threads).submit(kernel, a, b, *arguments) for a, b in pairwise(bounds)]:
+        done.result()
+
+
+def _array(tensor: Tensor | None, like: Tensor, ndim: int) -> np.ndarray:
+    """The tensor's memory as a numpy array; an empty array where there is no tensor."""
+    if tensor is None:
+        tensor = like.new_empty((0,) * ndim)
+    return tensor.detach().contiguous().numpy()
+
+
+def _blocks(dim: int) -> int:
+    return -(-dim // kernels.LANES)
+
+
+@torch.library.custom_op("companion::selective_scan", mutates_args=(), device_types="cpu")
+def scan_operator(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    initial_state: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Output, last state, and the states before each tile that the backward pass starts from."""
+    (batch, dim, length), states = u.shape, A.shape[1]
+    y = torch.empty_like(u, memory_format=torch.contiguous_format)
+    last = u.new_empty(batch, dim, states)
+    checkpoints = u.new_empty(batch, -(-length // kernels.TILE), states, dim)
+    arrays = [_array(a, u, n) for a, n in ((u, 3), (delta, 3), (A, 2), (B, 3), (C, 3), (D, 1), (z, 3), (delta_bias, 1))]
+    out = [a.numpy() for a in (y, last, checkpoints)]
+    tasks = batch * _blocks(dim)
+    _run(
+        kernels.scan_forward, tasks, u.numel() * states, *arrays, delta_softplus, _array(initial_state, u, 3), *out
+    )  # fmt: skip
+    return y, last, checkpoints
+
+
+@scan_operator.register_fake
+def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):  # type: ignore[no-untyped-def]
+    (batch, dim, length), states = u.shape, A.shape[1]
+    tiles = -(-length // kernels.TILE)
+    y = torch.empty_like(u, memory_format=torch.contiguous_format)
+    return y, u.new_empty(batch, dim, states), u.new_empty(batch, tiles, states, dim)
+
+
+@torch.library.custom_op("companion::selective_scan_backward", mutates_args=(), device_types="cpu")
+def scan_backward_operator(
+    grad_y: Tensor,
+    grad_last: Tensor,
+    checkpoints: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of u, delta, A, B, C, D, z, delta_bias and initial_state, whether or not they were given."""
+    (batch, dim, length), states, blocks = u.shape, A.shape[1], _blocks(u.shape[1])
+    inputs = ((grad_y, 3), (grad_last, 3), (u, 3), (delta, 3), (A, 2), (B, 3), (C, 3), (D, 1), (z, 3), (delta_bias, 1))
+    arrays = [_array(tensor, u, ndim) for tensor, ndim in inputs]
+    dtype = arrays[0].dtype
+    du, ddelta = np.empty((2, batch, dim, length), dtype)
+    dz = np.empty((batch, dim, length) if z is not None else (0, 0, 0), dtype)
+    dA = np.zeros((batch, dim, states), dtype)
+    dB, dC = np.empty((2, blocks, batch, states, length), dtype)
+    dD, dbias = np.zeros((2, batch, dim), dtype)
+    dinitial = np.empty((batch, dim, states), dtype)
+    _run(
+        kernels.scan_backward, batch * blocks, u.numel() * states, *arrays, delta_softplus, _array(checkpoints, u, 4),
+        du, ddelta, dA, dB, dC, dD, dz, dbias, dinitial,
+    )  # fmt: skip
+    results = (du, ddelta, dA.sum(0), dB.sum(0), dC.sum(0), dD.sum(0), dz, dbias.sum(0), dinitial)
+    return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in results)  # type: ignore[return-value]
+
+
+@scan_backward_operator.register_fake
+def _(grad_y, grad_last, checkpoints, u, delta, A, B, C, D, z, delta_bias, delta_softplus):  # type: ignore[no-untyped-def]
+    (batch, dim, length), states = u.shape, A.shape[1]
+    full, sequence, vector = (batch, dim, length), (batch, states, length), (dim,)
+    shapes = (full, full, (dim, states), sequence, sequence, vector, full if z is not None else (0, 0, 0), vector)
+    return tuple(u.new_empty(shape) for shape in (*shapes, (batch, dim, states)))
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    *tensors, delta_softplus, initial_state = inputs
+    ctx.delta_softplus = delta_softplus
+    ctx.has_initial_state = initial_state is not None
+    ctx.save_for_backward(output[2], *tensors)
+
+
+def _differentiate(ctx: Any, grad_y: Tensor, grad_last: Tensor, grad_checkpoints: Tensor) -> tuple[Tensor | None, ...]:
+    checkpoints, *tensors = ctx.saved_tensors
+    *grads, initial = scan_backward_operator(grad_y, grad_last, checkpoints, *tensors, ctx.delta_softplus)
+    given = [grad if tensor is not None else None for grad, tensor in zip(grads, tensors, strict=True)]
+    return *given, None, initial if ctx.has_initial_state else None
+
+
+scan_operator.register_autograd(_differentiate, setup_context=_save)

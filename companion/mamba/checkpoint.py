@@ -1,0 +1,96 @@
+"""Model checkpoints: safetensors with their configuration and provenance inside, and a readable copy beside."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from companion._files import atomic_path, atomic_write_text
+from companion.errors import InputError
+
+FORMAT_VERSION = 1
+_KEY = "companion"  # one key only: safetensors does not promise an order for several
+_REMEDY = "train it again with `companion train-mamba`"
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def write_checkpoint(
+    path: str | Path, *, tensors: Mapping[str, Tensor], config: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> None:
+    """Write tensors with a header of format version, configuration and provenance, each file in one step."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"path: expected a name that ends in .safetensors, got {path.name!r}")
+    header = {"format_version": FORMAT_VERSION, "config": dict(config), "provenance": dict(provenance)}
+    with atomic_path(path) as part:
+        metadata = {_KEY: json.dumps(header, sort_keys=True)}
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, part, metadata)
+    atomic_write_text(path.with_suffix(".json"), json.dumps(header, indent=2, sort_keys=True) + "\n")
+
+
+def read_checkpoint(path: str | Path, *, build: Callable[[dict[str, Any]], Model], fields: type) -> Model:
+    """Rebuild a model in evaluation mode.
+
+    Parameters
+    ----------
+    path : path of the *.safetensors file; its header decides, the *.json copy is for people.
+    build : makes a model from the stored configuration.
+    fields : the dataclass whose fields the configuration must have.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of another format, or does not fit the model.
+    """
+    path = Path(path)
+    header, tensors = _read(path)
+    if header.get("format_version") != FORMAT_VERSION:
+        version = header.get("format_version")
+        raise InputError(f"{path}: format_version is {version!r}, this version reads {FORMAT_VERSION}; {_REMEDY}")
+    config = header.get("config")
+    known = {field.name for field in dataclasses.fields(fields)}
+    if not isinstance(config, dict) or set(config) != known:
+        odd = sorted(set(config) ^ known) if isinstance(config, dict) else config
+        raise InputError(f"{path}: config has unknown or missing keys {odd}; {_REMEDY}")
+    try:
+        model = build(config)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: config: {error}; {_REMEDY}") from error
+    _fill(model, tensors, path)
+    return model.eval()
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {_REMEDY}, or give the path of a *.safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: content is not a whole safetensors file ({reason}); {_REMEDY}") from error
+    if not isinstance(header, dict):
+        raise InputError(f"{path}: metadata has no field {_KEY!r}, so this is not a model of this book; {_REMEDY}")
+    return header, tensors
+
+
+def _fill(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    expected = model.state_dict()
+    odd = sorted(set(expected) ^ set(tensors))
+    if odd:
+        raise InputError(f"{path}: tensor {odd[0]} is unknown or missing; {_REMEDY}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            shapes = f"{tuple(tensor.shape)}, config asks for {tuple(expected[name].shape)}"
+            raise InputError(f"{path}: tensor {name} has shape {shapes}; {_REMEDY}")
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: tensor {name} holds values that are not finite; {_REMEDY}")
+    model.to(next(iter(tensors.values())).dtype).load_state_dict(dict(tensors))

@@ -1,0 +1,60 @@
+"""What the model sees of a market and what it is asked to foretell: both functions of the log returns alone."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+SCALE = 0.01
+"""One percent a day: the fixed unit of returns inside the model. Nothing is estimated, so nothing can leak."""
+N_FEATURES = 3
+_CLIP = 10.0
+_FLOOR_NOW, _FLOOR_AHEAD = 0.01, 0.02
+
+
+def check_log_returns(log_returns: ArrayLike) -> NDArray[np.float64]:
+    """Log returns as float64, (n_bars,) or (n_paths, n_bars), every one finite; else a `ValueError`."""
+    array = np.asarray(log_returns, dtype=np.float64)
+    if array.ndim not in (1, 2):
+        raise ValueError(f"log_returns: expected shape (n_bars,) or (n_paths, n_bars), got {array.shape}")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        where = tuple(int(i) for i in bad[0])
+        raise ValueError(f"log_returns: {array[where]} at index {where}; every return must be finite")
+    return array
+
+
+def market_features(log_returns: ArrayLike) -> NDArray[np.float32]:
+    """Inputs of the model: the return, its size, and its log square, in units of 1 % and roughly centered.
+
+    Parameters
+    ----------
+    log_returns : array of shape (n_bars,) or (n_paths, n_bars)
+
+    Returns
+    -------
+    float32 array of shape (…, n_bars, 3), clipped to ±10. Bar t is a function of the return of bar t alone.
+    """
+    x = check_log_returns(log_returns) / SCALE
+    columns = (x, np.abs(x) - 0.8, 0.5 * (np.log(x * x + _FLOOR_NOW) + 1.5))
+    return np.stack([np.clip(column, -_CLIP, _CLIP) for column in columns], axis=-1).astype(np.float32)
+
+
+def future_log_variance(log_returns: ArrayLike, horizons: tuple[int, ...]) -> NDArray[np.float64]:
+    r"""Targets: :math:`\log(\frac{1}{H} \sum_{k=1}^{H} x_{t+k}^2 + 0.02)` for each horizon H, with x in percent.
+
+    Parameters
+    ----------
+    log_returns : array of shape (n_bars,) or (n_paths, n_bars)
+    horizons : tuple of int
+        Numbers of future bars to average over.
+
+    Returns
+    -------
+    float64 array of shape (…, n_bars - max(horizons), len(horizons)): the bars whose whole future is known.
+    """
+    square = (check_log_returns(log_returns) / SCALE) ** 2
+    known = square.shape[-1] - max(horizons)
+    if known < 1:
+        raise ValueError(f"log_returns: {square.shape[-1]} bars are too few for a horizon of {max(horizons)}")
+    total = np.concatenate([np.zeros((*square.shape[:-1], 1)), np.cumsum(square, axis=-1)], axis=-1)
+    means = [(total[..., 1 + h : 1 + h + known] - total[..., 1 : 1 + known]) / h for h in horizons]
+    return np.log(np.stack(means, axis=-1) + _FLOOR_AHEAD)

@@ -1,0 +1,194 @@
+"""The compiled scan is the recurrence: same outputs, last state and gradients, whole or in halves, on any threads."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from companion.mamba import selective_scan
+
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state")
+
+
+def make_inputs(batch, dim, length, state, *, seed=0, dtype=torch.float64):
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape):
+        return torch.from_numpy(rng.standard_normal(shape)).to(dtype)
+
+    return {
+        "u": draw(batch, dim, length),
+        "delta": draw(batch, dim, length) - 1,
+        "A": -draw(dim, state).exp(),
+        "B": draw(batch, state, length),
+        "C": draw(batch, state, length),
+        "D": draw(dim),
+        "z": draw(batch, dim, length),
+        "delta_bias": draw(dim),
+        "initial_state": draw(batch, dim, state),
+    }
+
+
+def outputs_and_gradients(inputs, *, backend, softplus):
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in inputs.items()}
+    y, last = selective_scan(**leaves, delta_softplus=softplus, return_last_state=True, backend=backend)
+    weight = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)
+    loss = (y * weight).sum() + (last * last).sum()
+    loss = loss + sum(0 * leaf.sum() for leaf in leaves.values())  # at length 0 the output depends on nothing
+    grads = torch.autograd.grad(loss, tuple(leaves.values()))
+    return {"y": y, "last": last, **{f"gradient of {n}": g for n, g in zip(leaves, grads, strict=True)}}
+
+
+def relative_error(value, reference):
+    if not reference.numel():
+        return 0.0
+    return ((value - reference).abs().max() / reference.abs().max().clamp(min=1e-3)).item()
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(
+    batch=st.integers(1, 3),
+    dim=st.sampled_from([1, 3, 31, 32, 33, 70]),
+    length=st.sampled_from([0, 1, 2, 31, 32, 33, 70]),
+    state=st.integers(1, 17),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    softplus=st.booleans(),
+    optional=st.sets(st.sampled_from(NAMES[5:])),
+    seed=st.integers(0, 1000),
+)
+def test_compiled_scan_equals_reference(batch, dim, length, state, dtype, softplus, optional, seed):
+    inputs = make_inputs(batch, dim, length, state, seed=seed)
+    inputs = {name: tensor for name, tensor in inputs.items() if name in NAMES[:5] or name in optional}
+    if not softplus:  # a step size is positive; without the softplus the caller must see to it
+        inputs["delta"] = functional.softplus(inputs["delta"])
+        inputs.pop("delta_bias", None)
+    reference = outputs_and_gradients(inputs, backend="reference", softplus=softplus)
+    compiled = outputs_and_gradients(
+        {name: tensor.to(dtype) for name, tensor in inputs.items()}, backend="cpu", softplus=softplus
+    )
+    for name, value in compiled.items():
+        assert value.dtype == dtype
+        assert relative_error(value.double(), reference[name]) < TOLERANCE[dtype], name
+
+
+def test_gradients_match_finite_differences():
+    inputs = {name: tensor.requires_grad_() for name, tensor in make_inputs(2, 3, 5, 2).items()}
+
+    def scan(*tensors):
+        return selective_scan(
+            **dict(zip(inputs, tensors, strict=True)), delta_softplus=True, return_last_state=True, backend="cpu"
+        )
+
+    assert torch.autograd.gradcheck(scan, tuple(inputs.values()))
+
+
+def test_operator_passes_opcheck():
+    inputs = {name: tensor.requires_grad_() for name, tensor in make_inputs(2, 5, 40, 3).items()}
+    operator = torch.ops.companion.selective_scan.default
+    initial = inputs.pop("initial_state")
+    torch.library.opcheck(operator, (*inputs.values(), True, initial))
+    torch.library.opcheck(operator, (*list(inputs.values())[:5], None, None, None, False, None))
+
+
+def test_two_halves_chained_equal_the_whole():
+    inputs = make_inputs(2, 40, 101, 5)
+    whole, last = selective_scan(**inputs, delta_softplus=True, return_last_state=True)
+    state, parts = inputs["initial_state"], []
+    for start, stop in pairwise((0, 37, 101)):
+        part = {n: t[..., start:stop] if n in ("u", "delta", "B", "C", "z") else t for n, t in inputs.items()}
+        y, state = selective_scan(**{**part, "initial_state": state}, delta_softplus=True, return_last_state=True)
+        parts.append(y)
+    torch.testing.assert_close(torch.cat(parts, -1), whole, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(state, last, rtol=1e-12, atol=1e-12)
+
+
+def test_future_does_not_move_the_past():
+    inputs = make_inputs(1, 5, 80, 4)
+    before = selective_scan(**inputs, delta_softplus=True)
+    for name in ("u", "delta", "B", "C", "z"):
+        inputs[name][..., 50:] += 1
+    after = selective_scan(**inputs, delta_softplus=True)
+    assert torch.equal(before[..., :50], after[..., :50])
+    assert not torch.isclose(before[..., 50:], after[..., 50:]).any()
+
+
+def test_same_bits_on_one_and_two_threads():
+    inputs = make_inputs(4, 100, 200, 8, dtype=torch.float32)  # above the size that is worth a second thread
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = outputs_and_gradients(inputs, backend="cpu", softplus=True)
+        torch.set_num_threads(2)
+        two = outputs_and_gradients(inputs, backend="cpu", softplus=True)
+    finally:
+        torch.set_num_threads(threads)
+    for name in one:
+        assert torch.equal(one[name], two[name]), name
+
+
+@pytest.mark.parametrize("delta", [1e-6, 1.0, 1e3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_long_sequences_stay_finite(delta, dtype):
+    inputs = make_inputs(1, 2, 20_000, 2, dtype=dtype)
+    inputs["delta"] = torch.full_like(inputs["delta"], delta)
+    del inputs["delta_bias"]
+    result = outputs_and_gradients(inputs, backend="cpu", softplus=False)
+    assert all(torch.isfinite(value).all() for value in result.values())
+
+
+def test_growing_states_are_computed_as_they_are():
+    inputs = make_inputs(1, 3, 20, 2)
+    inputs["A"] = inputs["A"].abs()
+    compiled = selective_scan(**inputs, delta_softplus=True)
+    torch.testing.assert_close(compiled, selective_scan(**inputs, delta_softplus=True, backend="reference"))
+
+
+def test_nan_goes_through():
+    inputs = make_inputs(1, 2, 10, 2)
+    inputs["delta"][0, 0, 4] = torch.nan
+    y = selective_scan(**inputs, delta_softplus=True)
+    assert y[0, 0, 4:].isnan().all()
+    assert not y[0, 0, :4].isnan().any()
+    assert not y[0, 1].isnan().any()
+
+
+def test_strided_inputs_equal_contiguous_ones():
+    inputs = make_inputs(2, 6, 40, 3)
+    expected = selective_scan(**inputs, delta_softplus=True)
+    strided = {n: t.mT.contiguous().mT if t.ndim > 1 else t.repeat_interleave(2)[::2] for n, t in inputs.items()}
+    assert not strided["u"].is_contiguous()
+    assert torch.equal(selective_scan(**strided, delta_softplus=True), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("fault", ["shape", "dimensions", "dtype", "type", "device"])
+def test_errors_name_the_argument(name, fault):
+    inputs = make_inputs(2, 4, 6, 3)
+    good = inputs[name]
+    bad = {
+        "shape": good[:-1],
+        "dimensions": good[None],
+        "dtype": good.half(),
+        "type": good.tolist(),
+        "device": good.to("meta"),
+    }[fault]
+    inputs[name] = bad
+    if name == "u" and fault == "shape":
+        name = "delta"  # u sets the batch that the others must fit
+    message = f"^{name}: " if not (name == "u" and fault == "device") else "^(delta|backend): "
+    with pytest.raises(ValueError, match=message):
+        selective_scan(**inputs)
+
+
+def test_unknown_or_absent_back_end():
+    inputs = make_inputs(1, 2, 3, 1)
+    with pytest.raises(ValueError, match="backend: 'tpu' is not one of cpu, reference"):
+        selective_scan(**inputs, backend="tpu")
+    on_meta = {name: tensor.to("meta") for name, tensor in inputs.items()}
+    with pytest.raises(ValueError, match="backend: the compiled scan runs on the processor"):
+        selective_scan(**on_meta)

@@ -1,0 +1,137 @@
+"""Training: the same seed gives the same run, also through a kill; it learns; it stops where numbers stop."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from companion.errors import InputError
+from companion.mamba import MarketMambaConfig, TrainConfig, future_log_variance, train
+from companion.mamba.train import learning_rate
+
+SMALL = TrainConfig(
+    model=MarketMambaConfig(d_model=8, n_layers=1, d_state=4, horizons=(5, 20)), steps=12, batch=4, length=48
+)
+
+
+@pytest.fixture(scope="module")
+def returns():
+    """Returns whose volatility switches between 0.5 % and 2 % every hundred bars or so."""
+    rng = np.random.default_rng(0)
+    loud = np.cumsum(rng.random((30, 600)) < 0.01, axis=1) % 2
+    return np.where(loud, 0.02, 0.005) * rng.standard_normal((30, 600))
+
+
+def test_same_seed_same_bits(returns):
+    one, two = (train(returns, SMALL, seed=7) for _ in range(2))
+    np.testing.assert_array_equal(one.losses, two.losses)
+    for name, tensor in one.model.state_dict().items():
+        assert torch.equal(tensor, two.model.state_dict()[name])
+    assert not np.array_equal(one.losses, train(returns, SMALL, seed=8).losses)
+    np.testing.assert_array_equal(
+        train(returns, SMALL, seed=np.random.default_rng(3)).losses,
+        train(returns, SMALL, seed=np.random.default_rng(3)).losses,
+    )
+
+
+def test_loss_falls_below_the_constant_forecast(returns):
+    config = replace(SMALL, steps=120)
+    losses = train(returns, config, seed=0).losses
+    targets = future_log_variance(returns, config.model.horizons)
+    assert losses[-20:].mean() < 0.8 * targets.var(axis=(0, 1)).mean()
+
+
+def test_progress_hears_every_step(returns):
+    heard = []
+    losses = train(returns, SMALL, seed=0, progress=lambda *args: heard.append(args)).losses
+    assert heard == [(step + 1, 12, loss) for step, loss in enumerate(losses)]
+
+
+class _KillError(Exception):
+    pass
+
+
+def _kill_at(step):
+    def progress(done, n_steps, loss):
+        if done == step:
+            raise _KillError
+
+    return progress
+
+
+def test_a_killed_run_goes_on_to_the_same_end(returns, tmp_path):
+    whole = train(returns, SMALL, seed=1)
+    store = tmp_path / "run.pt"
+    with pytest.raises(_KillError):
+        train(returns, SMALL, seed=1, checkpoint=store, checkpoint_every=5, progress=_kill_at(8))
+    steps = []
+    resumed = train(
+        returns, SMALL, seed=1, checkpoint=store, checkpoint_every=5, progress=lambda done, n, loss: steps.append(done)
+    )
+    assert steps == list(range(6, 13))
+    np.testing.assert_array_equal(resumed.losses, whole.losses)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_does_not_go_on_from_another(returns, tmp_path):
+    store = tmp_path / "run.pt"
+    with pytest.raises(_KillError):
+        train(returns, SMALL, seed=1, checkpoint=store, checkpoint_every=5, progress=_kill_at(8))
+    for other in ({"seed": 2}, {"seed": 1, "config": replace(SMALL, learning_rate=1e-4)}):
+        with pytest.raises(InputError, match=r"run\.pt: identity differs: another config, seed or data; delete it"):
+            train(returns, **{"config": SMALL, **other}, checkpoint=store)
+    store.write_bytes(b"not a run")
+    with pytest.raises(InputError, match=r"run\.pt: content is not an interrupted training run; delete it"):
+        train(returns, SMALL, seed=1, checkpoint=store)
+    assert store.read_bytes() == b"not a run"
+
+
+def test_stops_at_the_first_number_that_is_not_finite(returns):
+    wild = replace(SMALL, learning_rate=1e30, warm_up=0)
+    with pytest.raises(FloatingPointError, match=r"step \d+ of 12: loss .*; lower learning_rate, now 1e\+30"):
+        train(returns, wild, seed=0)
+
+
+def test_short_or_broken_data_is_refused(returns):
+    with pytest.raises(ValueError, match="log_returns: 60 bars a path, the recipe needs at least 68"):
+        train(returns[:, :60], SMALL, seed=0)
+    broken = returns.copy()
+    broken[2, 5] = np.nan
+    with pytest.raises(ValueError, match=r"log_returns: nan at index \(2, 5\)"):
+        train(broken, SMALL, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("steps", 0),
+        ("batch", 2.5),
+        ("length", -3),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("clip", float("inf")),
+        ("latent_noise", -1.0),
+        ("weight_decay", float("nan")),
+        ("dtype", "float16"),
+    ],
+)
+def test_config_refuses_values_out_of_range(field, value):
+    with pytest.raises(ValueError, match=f"^{field}: expected .* got {value!r}"):
+        replace(SMALL, **{field: value})
+
+
+def test_learning_rate_warms_up_and_falls_along_a_cosine():
+    config = TrainConfig()
+    rates = [learning_rate(config, step) for step in range(config.steps)]
+    assert rates[0] == pytest.approx(config.learning_rate / 20)
+    assert max(rates) == pytest.approx(config.learning_rate, rel=0.02)
+    assert learning_rate(config, config.steps) == pytest.approx(0.05 * config.learning_rate)
+    assert np.argmax(rates) == 19
+
+
+def test_float64_is_trained_in_float64(returns):
+    model = train(returns, replace(SMALL, dtype="float64", steps=2), seed=0).model
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
