@@ -1,0 +1,138 @@
+"""The dimmer: the book's rules where they speak, one answer where they are silent, flat where the input is broken."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from companion.risk import DimmerSteps, dimmer, ramp
+
+PROPERTY = settings(derandomize=True, deadline=None, max_examples=300)
+UNIT = st.floats(0.0, 1.0)
+ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
+BROKEN = [float("nan"), float("inf"), float("-inf"), -1e-9, 1.0 + 1e-9, 1e300]
+LEVELS = {0.0, 0.8, 1.0}
+
+
+def paths(elements, size=None):
+    return arrays(np.float64, st.integers(1, 40) if size is None else st.just(size), elements=elements)
+
+
+@pytest.mark.parametrize(
+    ("probability", "expected"),
+    [(0.0, 0.0), (0.4999, 0.0), (0.6001, 0.8), (0.75, 0.8), (0.9, 0.8), (0.9001, 1.0), (1.0, 1.0)],
+)
+@pytest.mark.parametrize("previous", [0.0, 0.8, 1.0])
+def test_the_three_rules_of_the_book_hold_whatever_came_before(probability, expected, previous):
+    assert dimmer(probability, previous=previous) == expected
+
+
+@pytest.mark.parametrize("probability", [0.5, 0.55, 0.6])
+def test_in_the_gap_the_dimmer_stays_what_it_was(probability):
+    assert dimmer(probability) == 0.0
+    assert dimmer(probability, previous=0.8) == 0.8
+    assert dimmer(probability, previous=1.0) == 0.8
+
+
+def test_a_wavering_probability_does_not_trade():
+    wavering = np.tile([0.51, 0.59], 50)
+    assert np.all(dimmer(wavering) == 0.0)
+    assert np.all(dimmer(np.concatenate([[0.7], wavering])) == 0.8)
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_what_is_not_a_probability_is_flat_and_stays_flat_in_the_gap(broken):
+    assert dimmer(broken, previous=1.0) == 0.0
+    assert ramp(broken) == 0.0
+    np.testing.assert_array_equal(dimmer(np.array([0.95, broken, 0.55, 0.65])), [1.0, 0.0, 0.0, 0.8])
+
+
+@pytest.mark.parametrize("previous", [float("nan"), float("inf"), -1.0])
+def test_an_absurd_previous_leverage_counts_as_flat(previous):
+    assert dimmer(0.55, previous=previous) == 0.0
+
+
+@given(paths(ANY_FLOAT))
+@PROPERTY
+def test_any_input_gives_one_of_the_levels(probability):
+    assert set(dimmer(probability).tolist()) <= LEVELS
+    level = ramp(probability)
+    assert np.all((level >= 0.0) & (level <= 1.0))
+
+
+@given(paths(UNIT, size=20), paths(UNIT, size=20))
+@PROPERTY
+def test_leverage_never_falls_when_probabilities_rise(one, other):
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    assert np.all(dimmer(low) <= dimmer(high))
+    assert np.all(ramp(low) <= ramp(high))
+
+
+@given(paths(ANY_FLOAT), st.sampled_from([0.0, 0.8]))
+@PROPERTY
+def test_the_array_is_the_loop_a_live_system_runs(probability, previous):
+    level, live = previous, []
+    for p in probability.tolist():
+        level = dimmer(p, previous=level)
+        live.append(level)
+    np.testing.assert_array_equal(dimmer(probability, previous=previous), live)
+
+
+@given(paths(UNIT, size=30), paths(ANY_FLOAT, size=30), st.integers(0, 29))
+@PROPERTY
+def test_the_future_does_not_move_the_past(probability, future, bar):
+    changed = np.concatenate([probability[: bar + 1], future[bar + 1 :]])
+    np.testing.assert_array_equal(dimmer(probability)[: bar + 1], dimmer(changed)[: bar + 1])
+    np.testing.assert_array_equal(ramp(probability)[: bar + 1], ramp(changed)[: bar + 1])
+
+
+def test_many_paths_are_dimmed_one_by_one():
+    probability = np.random.default_rng(0).random((5, 40))
+    np.testing.assert_array_equal(dimmer(probability), np.stack([dimmer(path) for path in probability]))
+
+
+def test_a_switch_is_a_dimmer_with_one_level():
+    switch = DimmerSteps(leave=0.3, enter=0.7, full=0.7, partial=1.0)
+    np.testing.assert_array_equal(
+        dimmer(np.array([0.5, 0.71, 0.5, 0.3, 0.29, 0.7]), steps=switch), [0.0, 1.0, 1.0, 1.0, 0.0, 0.0]
+    )
+
+
+def test_borrowing_is_asked_for():
+    assert dimmer(0.95, steps=DimmerSteps(maximum=1.2)) == 1.2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"leave": 0.7},
+        {"enter": 0.95},
+        {"full": 1.1},
+        {"leave": -0.1},
+        {"leave": float("nan")},
+        {"partial": 0.0},
+        {"partial": 1.1},
+        {"maximum": float("inf")},
+    ],
+)
+def test_steps_out_of_order_are_refused(fields):
+    with pytest.raises(ValueError, match=r"thresholds|levels"):
+        DimmerSteps(**fields)
+
+
+def test_the_ramp_is_a_straight_line():
+    np.testing.assert_allclose(
+        ramp(np.array([0.0, 0.5, 0.6, 0.7, 0.9, 1.0]), maximum=2.0), [0.0, 0.0, 0.5, 1.0, 2.0, 2.0]
+    )
+    assert isinstance(ramp(0.7), float)
+    assert isinstance(dimmer(0.7), float)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"low": 0.9}, "low and high"), ({"high": 1.5}, "low and high"), ({"maximum": 0.0}, "maximum")],
+)
+def test_a_ramp_without_a_slope_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ramp(0.5, **arguments)
