@@ -1,0 +1,190 @@
+"""Figures: what is stored, what is refused, and that a reader can tell the series apart."""
+
+import base64
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import plotly.io as pio
+import pytest
+
+from companion import plotting
+
+X = np.arange(50)
+Y = np.sin(X / 5.0)
+REGIME = (Y > 0.5).astype(int)
+SERIES = {"stable": (X, Y), "chaos": (X, Y**2)}
+
+
+def examples() -> dict[str, go.Figure]:
+    """Return one figure of each kind."""
+    words = {"alt": "What the figure shows.", "x_title": "bar", "y_title": "value"}
+    rng = np.random.default_rng(0)
+    samples = {"stable": rng.normal(size=500), "chaos": 2 * rng.normal(size=500)}
+    return {
+        "lines": plotting.lines(SERIES, band={"chaos": (X, Y - 1, Y + 1)}, dash=["stable"], **words),
+        "histogram": plotting.histogram(samples, bins=20, **words),
+        "bars": plotting.bars({"AUC": {"a": 0.8, "b": 0.7}}, errors={"AUC": {"a": 0.02}}, **words),
+        "scatter": plotting.scatter(SERIES, diagonal=True, **words),
+        "regimes": plotting.regimes(X, Y, REGIME, truth=np.roll(REGIME, 3), **words),
+        "reliability": plotting.reliability({"Platt": ([0.1, 0.9], [0.2, 0.8], [10, 30])}, **words),
+        "heatmap": plotting.heatmap(np.outer(Y[:3], Y[:4]), x=X[:4], y=["a", "b", "c"], color_title="z", **words),
+        "stack": plotting.stack(
+            [plotting.regimes(X, Y, REGIME, truth=REGIME, **words), plotting.lines(SERIES, **words)], **words
+        ),
+        "animate": plotting.animate({"1": SERIES, "2": SERIES}, slider_title="k", **words),
+    }
+
+
+KINDS = sorted(examples())
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, go.Figure]:
+    return examples()
+
+
+def as_text(figure: go.Figure) -> str:
+    return json.dumps(plotting.stored(figure.to_dict()), sort_keys=True, allow_nan=False)
+
+
+# --- what is stored --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_figure_is_stored_as_one_small_mime_type(figures: dict[str, go.Figure], kind: str) -> None:
+    bundle = pio.renderers._build_mime_bundle(figures[kind].to_dict())
+    assert list(bundle) == [plotting.MIME]
+    text = json.dumps(bundle[plotting.MIME], allow_nan=False)
+    assert "bdata" not in text
+    assert len(text) < 20_000
+    assert len(json.dumps(bundle[plotting.MIME]["layout"]["template"])) < 1000
+    assert bundle[plotting.MIME]["layout"]["meta"]["alt"] == "What the figure shows."
+
+
+def test_figures_are_stored_the_same_twice() -> None:
+    first, second = examples(), examples()
+    assert {kind: as_text(figure) for kind, figure in first.items()} == {
+        kind: as_text(figure) for kind, figure in second.items()
+    }
+
+
+def test_a_packed_array_becomes_a_rounded_list() -> None:
+    array = np.array([[1 / 3, 2e-9], [np.nan, -np.inf]])
+    packed = {"dtype": "f8", "bdata": base64.b64encode(array.tobytes()).decode(), "shape": "2, 2"}
+    assert plotting.stored({"z": packed}) == {"z": [[0.33333, 2e-9], [None, None]]}
+
+
+def test_a_figure_made_by_hand_is_stored_as_plain_lists_too() -> None:
+    figure = go.Figure(go.Scatter(x=X, y=Y))
+    assert plotting.stored(figure.to_dict())["data"][0]["x"] == X.tolist()
+
+
+def test_whole_numbers_and_days_stay_exact() -> None:
+    days = pd.bdate_range("1999-12-31", periods=3)
+    figure = plotting.lines({"n": (days, [1234567, 2, 3])}, alt="Counts.")
+    trace = plotting.stored(figure.to_dict())["data"][0]
+    assert trace["x"] == ["1999-12-31", "2000-01-03", "2000-01-04"]
+    assert trace["y"] == [1234567, 2, 3]
+
+
+def test_a_figure_of_more_than_100_kb_is_refused() -> None:
+    x = np.linspace(0, 1, 20_000)
+    with pytest.raises(ValueError, match=r"more than 100,000: thin"):
+        plotting.stored(plotting.lines({"a": (x, x)}, alt="Too much.").to_dict())
+
+
+# --- what a reader sees ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["lines", "histogram", "scatter"])
+def test_regimes_have_their_colors_and_others_do_not(figures: dict[str, go.Figure], kind: str) -> None:
+    text = as_text(figures[kind])
+    assert plotting.STABLE in text
+    assert plotting.CHAOS in text
+    other = plotting.lines({"a": (X, Y), "b": (X, Y)}, alt="Others.")
+    assert {trace.line.color for trace in other.data} == set(plotting.COLORS[:2])
+    assert not {plotting.STABLE, plotting.CHAOS} & set(plotting.COLORS)
+
+
+def test_series_differ_in_more_than_color() -> None:
+    few = plotting.lines({"a": (X[:9], Y[:9]), "b": (X[:9], Y[:9])}, alt="Few points.")
+    assert len({trace.marker.symbol for trace in few.data}) == 2
+    bars = plotting.bars({"a": {"x": 1}, "b": {"x": 2}}, alt="Bars.")
+    assert len({trace.marker.pattern.shape for trace in bars.data}) == 2
+
+
+def test_shading_covers_the_chaos_bars_and_no_others() -> None:
+    figure = plotting.regimes([0, 1, 2, 3, 4, 5], [1, 1, 1, 1, 1, 1], [0, 1, 1, 0, 0, 1], alt="Two periods.")
+    assert figure.layout.shapes[0].path == "M1,0V1H3V0ZM5,0V1H5V0Z"
+    assert not plotting.regimes(X, Y, np.zeros(50, int), alt="Calm.").layout.shapes
+
+
+def test_a_histogram_integrates_to_one() -> None:
+    sample = np.random.default_rng(1).normal(size=1000)
+    trace = plotting.histogram({"a": sample}, bins=30, alt="A sample.").data[0]
+    x, y = np.array(trace.x), np.array(trace.y)
+    assert np.sum(np.diff(x) * y[:-1]) == pytest.approx(1)
+    assert y[-1] == 0
+
+
+def test_stacked_panels_do_not_overlap_and_name_each_series_once(figures: dict[str, go.Figure]) -> None:
+    layout = figures["stack"].layout
+    domains = sorted(layout[axis].domain for axis in layout if axis.startswith("yaxis"))
+    assert len(domains) == 3
+    assert all(low[1] < high[0] for low, high in itertools.pairwise(domains))
+    shown = [
+        item.name for item in (*figures["stack"].data, *layout.shapes) if item.name and item.showlegend is not False
+    ]
+    assert len(shown) == len(set(shown))
+    assert layout.xaxis.matches == "x2"
+
+
+def test_frames_keep_one_range(figures: dict[str, go.Figure]) -> None:
+    low, high = figures["animate"].layout.yaxis.range
+    assert low < Y.min()
+    assert high > Y.max()
+    assert [frame.name for frame in figures["animate"].frames] == ["1", "2"]
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plotting.lines({"a": (X, Y)}, alt="  "), "alt must describe"),
+        (lambda: plotting.lines({"a": (X, Y[:-1])}, alt="a"), r"x and y of 'a' differ in length: 50 and 49"),
+        (lambda: plotting.lines({"a": (X, Y)}, dash=["b"], alt="a"), r"must name series, got \['b'\]"),
+        (lambda: plotting.lines({"a": ([], [])}, alt="a"), "not empty"),
+        (lambda: plotting.lines({str(i): (X, Y) for i in range(6)}, alt="a"), "at most 5 series"),
+        (lambda: plotting.regimes(X, Y, REGIME + 1, alt="a"), r"regime must hold 0 \(stable\) and 1"),
+        (lambda: plotting.regimes(X, Y, REGIME, truth=REGIME[1:], alt="a"), "truth has 49 bars"),
+        (lambda: plotting.heatmap(np.eye(2), x=[1], y=[1, 2], color_title="", alt="a"), r"\(2, 1\), got \(2, 2\)"),
+        (lambda: plotting.stack([], alt="a"), "0 figures"),
+        (lambda: plotting.animate({}, slider_title="k", alt="a"), "frames must not be empty"),
+        (lambda: plotting.animate({"1": SERIES, "2": {"a": (X, Y)}}, slider_title="k", alt="a"), "frame '2' has"),
+        (lambda: plotting.thin(X, n=1), "n must be at least 2"),
+        (lambda: plotting.thin(X, Y[1:]), "one length"),
+    ],
+)
+def test_bad_input_is_named(draw, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+def test_alt_can_not_be_forgotten() -> None:
+    with pytest.raises(TypeError, match="alt"):
+        plotting.lines({"a": (X, Y)})
+
+
+def test_thinning_keeps_the_ends_and_the_pairing() -> None:
+    x = np.arange(10_000)
+    few_x, few_y = plotting.thin(x, x**2, n=101)
+    assert few_x[0] == 0
+    assert few_x[-1] == 9_999
+    assert len(few_x) == 101
+    np.testing.assert_array_equal(few_y, few_x**2)
+    np.testing.assert_array_equal(plotting.thin(X, n=200)[0], X)
