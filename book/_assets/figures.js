@@ -1,0 +1,79 @@
+// Draws every stored figure of a page, in the colors of the page's mode, and again when the mode changes.
+(function () {
+  "use strict";
+
+  const MODES = {
+    light: { text: "#4a5260", grid: "#e4e7eb", hover: "#ffffff" },
+    dark: { text: "#c5ccd3", grid: "#38404b", hover: "#1f252d" },
+  };
+
+  function mode() {
+    return document.documentElement.dataset.theme === "dark" ? MODES.dark : MODES.light;
+  }
+
+  // A stored figure carries the template of companion.plotting; only its colors change with the mode.
+  function themed(template) {
+    const colors = mode();
+    const copy = JSON.parse(JSON.stringify(template || {}));
+    const layout = (copy.layout = copy.layout || {});
+    layout.font = Object.assign({}, layout.font, { color: colors.text });
+    layout.hoverlabel = { bgcolor: colors.hover, bordercolor: colors.grid, font: { color: colors.text } };
+    for (const axis of ["xaxis", "yaxis"]) {
+      layout[axis] = Object.assign({}, layout[axis], { gridcolor: colors.grid, linecolor: colors.grid });
+    }
+    return copy;
+  }
+
+  // Plotly's own slider can not be reached by keyboard, so the browser's takes its place.
+  function addSlider(block, plot, slider) {
+    const label = document.createElement("label");
+    const input = document.createElement("input");
+    const output = document.createElement("output");
+    const prefix = slider.currentvalue.prefix;
+    label.className = "book-slider";
+    Object.assign(input, { type: "range", min: 0, max: slider.steps.length - 1, step: 1, value: 0 });
+    input.setAttribute("aria-label", prefix.replace(/:\s*$/, ""));
+    const show = function () {
+      const step = slider.steps[Number(input.value)];
+      output.textContent = prefix + step.label;
+      input.setAttribute("aria-valuetext", step.label);
+      return step;
+    };
+    input.addEventListener("input", function () {
+      const step = show();
+      Plotly.animate(plot, step.args[0], step.args[1]);
+    });
+    show();
+    label.append(output, input);
+    block.append(label);
+  }
+
+  function draw(block) {
+    const figure = JSON.parse(block.querySelector('script[type="application/json"]').textContent);
+    const layout = figure.layout;
+    const slider = (layout.sliders || [])[0];
+    const template = layout.template;
+    delete layout.sliders;
+    layout.template = themed(template);
+    // On a touch screen a drag scrolls the page instead of zooming the figure.
+    if (window.matchMedia("(pointer: coarse)").matches) layout.dragmode = false;
+    const plot = document.createElement("div");
+    block.append(plot);
+    const config = { responsive: true, displaylogo: false };
+    Plotly.newPlot(plot, { data: figure.data, layout: layout, frames: figure.frames || [], config: config });
+    if (slider) addSlider(block, plot, slider);
+    return function () {
+      Plotly.relayout(plot, { template: themed(template) });
+    };
+  }
+
+  function drawAll() {
+    const redraws = Array.from(document.querySelectorAll(".book-plotly"), draw);
+    new MutationObserver(function () {
+      redraws.forEach(function (redraw) { redraw(); });
+    }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", drawAll);
+  else drawAll();
+})();

@@ -1,0 +1,63 @@
+"""The book's own Sphinx extensions, without building the book."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from docutils import nodes
+
+EXTENSIONS = Path(__file__).parents[2] / "book" / "_ext"
+
+
+def load(name: str) -> ModuleType:
+    """Import an extension without leaving its folder on the path."""
+    spec = importlib.util.spec_from_file_location(name, EXTENSIONS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def plotly_figures() -> ModuleType:
+    return load("plotly_figures")
+
+
+def test_a_figure_can_not_close_its_script(plotly_figures: ModuleType) -> None:
+    layout = {"meta": {"alt": 'said "</script>"'}, "height": 300}
+    text = plotly_figures.block({"data": [], "layout": layout})
+    assert text.count("</script>") == 1
+    assert 'aria-label="said &quot;&lt;/script&gt;&quot;"' in text
+
+
+@pytest.mark.parametrize("layout", [{"height": 300}, {"height": 300, "meta": {"alt": ""}}])
+def test_a_figure_without_alternative_text_is_refused(plotly_figures: ModuleType, layout: dict) -> None:
+    with pytest.raises(ValueError, match="alternative text"):
+        plotly_figures.block({"data": [], "layout": layout})
+
+
+def test_other_mime_types_are_left_to_others(plotly_figures: ModuleType) -> None:
+    handle = plotly_figures.PlotlyFigure.handle_mime
+    assert handle(None, SimpleNamespace(mime_type="text/html", content=""), inline=False) is None
+
+
+def test_mathjax_of_the_book_is_in_the_installed_package() -> None:
+    offline_math = load("offline_math")
+    assert all((offline_math.installed_mathjax() / part).exists() for part in offline_math.PARTS)
+
+
+def test_chapters_count_from_the_number_of_their_file() -> None:
+    chapter_numbers = load("chapter_numbers")
+
+    def item(name: str, *children: nodes.Node) -> nodes.list_item:
+        link = nodes.reference(text=name, anchorname=name)
+        paragraph = chapter_numbers.addnodes.compact_paragraph("", "", link)
+        return nodes.list_item("", paragraph, *children)
+
+    toc = nodes.bullet_list(
+        "", item("title", nodes.bullet_list("", item("a", nodes.bullet_list("", item("a.a"))), item("b")))
+    )
+    numbers = {link["anchorname"]: number for link, number in chapter_numbers.headings(toc, (), first=7)}
+    assert numbers == {"title": (7,), "a": (7, 1), "a.a": (7, 1, 1), "b": (7, 2)}
+    assert chapter_numbers.CHAPTER.match("notebooks/07_regimes")
+    assert not chapter_numbers.CHAPTER.match("book/07_regimes")
