@@ -1,0 +1,104 @@
+"""What is installed, against what the book was tested with, and how to get what is missing."""
+
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing the book can use: its package, the tested version, and what it is for."""
+
+    package: str
+    tested: str
+    needed_for: str
+    remedy: str = "make book"
+    required: bool = True
+
+
+PARTS = (
+    Part("numpy", "2.4.6", "everything"),
+    Part("pandas", "2.3.3", "everything"),
+    Part("torch", "2.13.0", "Mamba"),
+    Part("numba", "0.68.1", "fast simulation, scan and filters"),
+    Part("scikit-learn", "1.9.1", "K-Means, calibration"),
+    Part("plotly", "7.1.0", "figures"),
+    Part("jupyterlab", "4.6.6", "running the chapters", "make lab"),
+    Part("jupyter-book", "1.0.4.post1", "building the book"),
+    Part("nbval", "0.11.0", "testing the chapters", "make test", required=False),
+    Part("nautilus_trader", "1.221.0", "execution (part V)", "pip install -e '.[nautilus]'", required=False),
+    Part("mamba-ssm", "2.2", "the CUDA kernel", "pip install -e '.[gpu]' on a machine with CUDA", required=False),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line of the report. `ok` is None for an optional part that is absent."""
+
+    name: str
+    found: str
+    tested: str
+    ok: bool | None
+    note: str
+
+
+def examine() -> list[Finding]:
+    """Look at Python, the packages, CUDA and the browser."""
+    python = platform.python_version()
+    findings = [Finding("python", python, "3.11", sys.version_info >= (3, 11), "3.11 or newer")]
+    findings += [_package(part) for part in PARTS]
+    return [*findings, _cuda(), _browser()]
+
+
+def main() -> int:
+    """Print the report; return 1 if something required is missing, else 0."""
+    findings = examine()
+    table = Table("part", "found", "tested", "", "note")
+    for finding in findings:
+        mark = {True: "ok", False: "missing", None: "absent"}[finding.ok]
+        table.add_row(finding.name, finding.found, finding.tested, mark, escape(finding.note))
+    Console().print(table)
+    return int(any(finding.ok is False for finding in findings))
+
+
+def find_browser() -> str | None:
+    """Path of a Chromium that can open the book, or None."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def _package(part: Part) -> Finding:
+    try:
+        found = version(part.package)
+    except PackageNotFoundError:
+        note = f"{part.needed_for}: {part.remedy}"
+        return Finding(part.package, "-", part.tested, False if part.required else None, note)
+    same = found.split("+")[0].startswith(part.tested)
+    note = part.needed_for if same else f"{part.needed_for}; numbers were stored with {part.tested}"
+    return Finding(part.package, found, part.tested, True, note)
+
+
+def _cuda() -> Finding:
+    try:
+        import torch
+    except ImportError:
+        return Finding("CUDA", "-", "-", None, "needs torch")
+    if not torch.cuda.is_available():
+        return Finding("CUDA", "-", "-", None, "optional: nothing in the book needs a GPU")
+    return Finding("CUDA", f"{torch.version.cuda}, {torch.cuda.get_device_name()}", "-", True, "training can use it")
+
+
+def _browser() -> Finding:
+    path = find_browser()
+    if path is None:
+        note = "browser tests are skipped without it: apt install chromium, or install Chrome"
+        return Finding("Chromium", "-", "-", None, note)
+    return Finding("Chromium", Path(path).name, "-", True, "browser tests")

@@ -1,0 +1,74 @@
+"""Step 2: train Mamba on the simulated market; the default settings are the recipe of the shipped model."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from companion._files import provenance
+from companion.errors import InputError
+from companion.mamba import MarketMambaConfig, TrainConfig, train
+from companion.pipeline.generate_heston import read_paths
+from companion.pipeline.step import Report, Step, main
+
+
+@dataclass(frozen=True)
+class TrainMambaConfig:
+    """The shape of the model, the recipe of its training, and the seed of weights, batches and noise."""
+
+    d_model: int = MarketMambaConfig.d_model
+    n_layers: int = MarketMambaConfig.n_layers
+    d_state: int = MarketMambaConfig.d_state
+    horizons: tuple[int, ...] = MarketMambaConfig.horizons
+    steps: int = TrainConfig.steps
+    batch: int = TrainConfig.batch
+    length: int = TrainConfig.length
+    learning_rate: float = TrainConfig.learning_rate
+    latent_noise: float = TrainConfig.latent_noise
+    dtype: str = TrainConfig.dtype
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        self.recipe()
+
+    def recipe(self) -> TrainConfig:
+        """Return the same settings as `companion.mamba` takes them."""
+        values = asdict(self)
+        del values["seed"]
+        shape = {name: values.pop(name) for name in ("d_model", "n_layers", "d_state", "horizons")}
+        return TrainConfig(MarketMambaConfig(**shape), **values)
+
+
+def run(config: TrainMambaConfig, inputs: Mapping[str, Path], output: Path, report: Report) -> str:
+    """Train a MarketMamba on simulated paths; an interrupted run goes on from where it was when started again."""
+    if output.suffix != ".safetensors":
+        raise InputError(f"--out {output}: the name of a model ends in .safetensors")
+    returns, _ = read_paths(inputs["market"])
+    need = config.length + max(config.horizons)
+    if returns.shape[1] < need:
+        raise InputError(
+            f"{inputs['market']}: {returns.shape[1]} bars a path, but length + the longest horizon need {need}; "
+            "generate longer paths with --n-bars"
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        model, losses = train(
+            returns,
+            config.recipe(),
+            seed=config.seed,
+            progress=lambda step, steps, loss: report(step, steps),
+            checkpoint=output.with_suffix(".unfinished"),
+        )
+    except FloatingPointError as error:
+        raise InputError(f"training diverged at {error}") from error
+    model.save(output, provenance=provenance(seed=config.seed, config=asdict(config), inputs=inputs))
+    tail = losses[-50:]
+    return f"{config.steps} steps, mean loss of the last {len(tail)}: {tail.mean():.3f}"
+
+
+STEP = Step("train-mamba", TrainMambaConfig, inputs={"market": "heston.parquet"}, output="model.safetensors", run=run)
+
+if __name__ == "__main__":
+    sys.exit(main(STEP))

@@ -1,0 +1,122 @@
+"""A table artifact is read back as it was written, or refused in one line that says what to do."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from companion.errors import InputError
+from companion.pipeline.artifacts import read_table, write_table
+
+COLUMNS = {"bar": "int32", "price": "float64"}
+TABLE = pd.DataFrame({"bar": np.arange(50, dtype=np.int32), "price": np.linspace(90, 110, 50)})
+
+
+def write(path, table=TABLE, kind="prices", columns=COLUMNS):
+    write_table(path, table, kind=kind, columns=columns, provenance={"seed": 1})
+    return path
+
+
+def read(path):
+    return read_table(path, kind="prices", columns=COLUMNS, made_by="make-prices")
+
+
+def test_round_trip_and_same_bytes(tmp_path):
+    first, second = write(tmp_path / "a.parquet"), write(tmp_path / "b.parquet")
+    table, provenance = read(first)
+    pd.testing.assert_frame_equal(table, TABLE)
+    assert provenance == {"seed": 1}
+    assert first.read_bytes() == second.read_bytes()
+
+
+def spoil_missing(path):
+    path.unlink()
+
+
+def spoil_truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def spoil_head(path):
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def spoil_empty(path):
+    path.write_bytes(b"")
+
+
+def spoil_text(path):
+    path.write_text("bar,price\n0,1.0\n")
+
+
+def spoil_foreign(path):
+    pq.write_table(pa.table({"bar": [1]}), path)
+
+
+def spoil_kind(path):
+    write(path, kind="weather")
+
+
+def spoil_no_rows(path):
+    write(path, TABLE.iloc[:0])
+
+
+def spoil_column(path):
+    write(path, TABLE[["bar"]], columns={"bar": "int32"})
+
+
+def spoil_type(path):
+    write(path, columns={"bar": "int32", "price": "float32"})
+
+
+def spoil_nan(path):
+    write(path, TABLE.assign(price=TABLE["price"].where(TABLE["bar"] != 7)))
+
+
+def spoil_infinity(path):
+    write(path, TABLE.assign(price=TABLE["price"].where(TABLE["bar"] != 7, np.inf)))
+
+
+def spoil_format(path):
+    table = pq.read_table(path)
+    header = table.schema.metadata[b"companion"].replace(b'"format": 1', b'"format": 99')
+    pq.write_table(table.replace_schema_metadata({b"companion": header}), path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (spoil_missing, "no such file"),
+        (spoil_truncated, "not a whole Parquet file"),
+        (spoil_head, "not a whole Parquet file"),
+        (spoil_empty, "not a whole Parquet file"),
+        (spoil_text, "not a whole Parquet file"),
+        (spoil_foreign, "not an artifact"),
+        (spoil_kind, "'weather'"),
+        (spoil_format, "format 99"),
+        (spoil_no_rows, "no rows"),
+        (spoil_column, "lacks the column 'price'"),
+        (spoil_type, "column 'price' is float, not double"),
+        (spoil_nan, "column 'price' holds a missing or non-finite"),
+        (spoil_infinity, "column 'price' holds a missing or non-finite"),
+    ],
+)
+def test_a_bad_artifact_is_refused_with_file_field_and_remedy(tmp_path, spoil, says):
+    path = write(tmp_path / "prices.parquet")
+    spoil(path)
+    with pytest.raises(InputError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert says in message
+    assert str(path) in message
+    assert "companion make-prices" in message
+    assert "\n" not in message
+
+
+def test_a_table_that_does_not_fit_its_schema_is_not_written(tmp_path):
+    path = write(tmp_path / "prices.parquet")
+    before = path.read_bytes()
+    with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError)):
+        write(path, TABLE.assign(price="high"))
+    assert path.read_bytes() == before
