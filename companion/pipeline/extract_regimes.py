@@ -26,17 +26,17 @@ COLUMNS = {
     "confidence": "float64",
     "regime": "int8",
 }
-BUNDLED = {"sp500": load_sp500_close, "sp500-1999-2018": lambda: load_sp500()["close"]}
+SP500 = "sp500"
 
 
 @dataclass(frozen=True)
 class ExtractRegimesConfig:
-    """Prices to read (`sp500`, `sp500-1999-2018`, or a CSV or Parquet file), and the detector's settings.
+    """Prices to read (`sp500`, or a CSV or Parquet file with the columns date and close), and the detector's settings.
 
     `enter` and `leave` are the probabilities of chaos at which the regime switches on and off.
     """
 
-    prices: str = "sp500"
+    prices: str = SP500
     enter: float = 0.40
     leave: float = 0.10
     seed: int = 0
@@ -50,18 +50,36 @@ class ExtractRegimesConfig:
 
 def run(config: ExtractRegimesConfig, inputs: Mapping[str, Path], output: Path, report: Report) -> str:
     """Fit K-Means and the calibration on the simulated market, then read the prices one bar at a time."""
-    close = BUNDLED[config.prices]() if config.prices in BUNDLED else read_prices(config.prices)
+    close = sp500_close() if config.prices == SP500 else read_prices(config.prices)
     if len(close) < 2:
         raise InputError(f"{config.prices}: {len(close)} price; a return needs at least two")
     model = MarketMamba.load(inputs["model"])
     returns, truth = read_paths(inputs["market"])
     detector = RegimeDetector(model, enter=config.enter, leave=config.leave, seed=config.seed).fit(returns, truth)
     table = read_day_by_day(detector, close, report)
-    settings = asdict(config) | {"prices": config.prices if config.prices in BUNDLED else Path(config.prices).name}
+    settings = asdict(config) | {"prices": Path(config.prices).name}
     source = provenance(seed=config.seed, config=settings, inputs=inputs)
     write_table(output, table, kind=KIND, columns=COLUMNS, provenance=source)
     chaotic = (table["regime"] == 1).mean()
     return f"{len(table):,} days of {settings['prices']}, {chaotic:.0%} of them chaotic"
+
+
+def sp500_close() -> pd.Series:
+    """Closes of the S&P 500, 1990–2022, where a second source's daily bars of 1999–2018 confirm them.
+
+    Raises
+    ------
+    InputError
+        The two sources differ by more than a basis point on a day that both have.
+    """
+    close, bars = load_sp500_close(), load_sp500()
+    both = close.index.intersection(bars.index)
+    gap = (close[both] / bars["close"][both] - 1).abs()
+    if gap.max() > 1e-4:
+        raise InputError(
+            f"{SP500}: the two sources differ on {gap.idxmax():%Y-%m-%d}; install what constraints.txt pins"
+        )
+    return close
 
 
 def read_day_by_day(detector: RegimeDetector, close: pd.Series, report: Report) -> pd.DataFrame:

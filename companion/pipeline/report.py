@@ -15,17 +15,17 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Walk-forward backtest</title>
 <style>
- body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+ body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
  .wide {{ overflow-x: auto; }}
  table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
- th, td {{ padding: .3rem .8rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }}
+ th, td {{ padding: .3rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }}
  th:first-child, td:first-child {{ text-align: left; }}
  figure {{ margin: 2rem 0; }} figcaption {{ color: #555; }}
 </style>
 <h1>Walk-forward backtest, {first_day} to {last_day}</h1>
 <p><strong>{conclusion}</strong></p>
-<p>Every strategy holds the index in the stable regime and cash in the chaos regime. It decides at a close and trades
-{delay} bar(s) later at a cost of {cost_bp:g} basis points one way; cash earns {cash_rate:.1%} a year. Baselines are
+<p>Every strategy holds the index in the stable regime and cash in the chaos regime. A decision at a close is traded
+{delay} bar(s) later, at a cost of {cost_bp:g} basis points one way; cash earns {cash_rate:.1%} a year. Baselines are
 refitted every {refit_every} bars on all of the past; the Mamba model is trained on simulated markets only and is never
 refitted. Prices are without dividends. A backtest is a description of the past, not a promise.</p>
 <div class="wide">{table}</div>
