@@ -12,7 +12,7 @@ from numba.core import config
 
 def n_threads() -> int:
     """Threads to use: ``NUMBA_NUM_THREADS`` of the environment, by default the cores this process may run on."""
-    return int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    return int(config.NUMBA_NUM_THREADS)
 
 
 def for_blocks(kernel: Callable[[int, int], None], n_paths: int, *, block: int) -> None:

@@ -58,7 +58,7 @@ class HestonParams:
 
     @property
     def feller(self) -> bool:
-        """Whether ``2 kappa theta >= xi**2``: the variance then never reaches zero."""
+        """Whether ``2 kappa theta >= xi**2``, so that the variance never reaches zero."""
         return bool(2 * self.kappa * self.theta >= self.xi**2)
 
     def as_array(self) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ SCALE = 0.01
 """One percent a day: the fixed unit of returns inside the model. Nothing is estimated, so nothing can leak."""
 N_FEATURES = 3
 _CLIP = 10.0
-_FLOOR_NOW, _FLOOR_AHEAD = 0.01, 0.02
+_FLOOR_NOW, _FLOOR_MEAN = 0.01, 0.02
 
 
 def check_log_returns(log_returns: ArrayLike) -> NDArray[np.float64]:
@@ -57,4 +57,29 @@ def future_log_variance(log_returns: ArrayLike, horizons: tuple[int, ...]) -> ND
         raise ValueError(f"log_returns: {square.shape[-1]} bars are too few for a horizon of {max(horizons)}")
     total = np.concatenate([np.zeros((*square.shape[:-1], 1)), np.cumsum(square, axis=-1)], axis=-1)
     means = [(total[..., 1 + h : 1 + h + known] - total[..., 1 : 1 + known]) / h for h in horizons]
-    return np.log(np.stack(means, axis=-1) + _FLOOR_AHEAD)
+    return np.log(np.stack(means, axis=-1) + _FLOOR_MEAN)
+
+
+def past_log_variance(log_returns: ArrayLike, windows: tuple[int, ...]) -> NDArray[np.float64]:
+    r"""Regressors of the HAR baseline: :math:`\log(\frac{1}{W} \sum_{k=0}^{W-1} x_{t-k}^2 + 0.02)` for each window W.
+
+    Parameters
+    ----------
+    log_returns : array of shape (n_bars,) or (n_paths, n_bars)
+    windows : tuple of int
+        Numbers of bars to average over, the current one included. The first bars average over what there is.
+
+    Returns
+    -------
+    float64 array of shape (…, n_bars, len(windows)).
+
+    References
+    ----------
+    Corsi (2009), "A Simple Approximate Long-Memory Model of Realized Volatility", equation 6, here in logs.
+    """
+    square = (check_log_returns(log_returns) / SCALE) ** 2
+    total = np.concatenate([np.zeros((*square.shape[:-1], 1)), np.cumsum(square, axis=-1)], axis=-1)
+    end = np.arange(1, square.shape[-1] + 1)
+    starts = [np.maximum(end - window, 0) for window in windows]
+    means = [(total[..., end] - total[..., start]) / (end - start) for start in starts]
+    return np.log(np.stack(means, axis=-1) + _FLOOR_MEAN)

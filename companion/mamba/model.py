@@ -1,6 +1,6 @@
 """MarketMamba: log returns in, a latent state of the market out, one bar at a time or whole paths at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -108,10 +108,19 @@ def load_pretrained(name: str = "market") -> MarketMamba:
     return MarketMamba.load(_PRETRAINED / f"{name}.safetensors")
 
 
-@torch.no_grad()
 def latents(model: MarketMamba, log_returns: ArrayLike, *, batch: int = 32) -> NDArray[np.float32]:
     """Latents of log returns (n_bars,) or (n_paths, n_bars): float32 of shape (…, n_bars, d_model)."""
+    return _apply(model, model.latent, log_returns, batch).to(torch.float32).numpy()
+
+
+def forecasts(model: MarketMamba, log_returns: ArrayLike, *, batch: int = 32) -> NDArray[np.float64]:
+    """Forecasts of `future_log_variance` at every bar: float64 of shape (…, n_bars, n_horizons)."""
+    return _apply(model, model.forward, log_returns, batch).to(torch.float64).numpy()
+
+
+@torch.no_grad()
+def _apply(model: MarketMamba, function: Callable[[Tensor], Tensor], log_returns: ArrayLike, batch: int) -> Tensor:
     features = torch.from_numpy(market_features(log_returns)).to(model.head.weight.dtype)
     paths = features if features.ndim == 3 else features[None]
-    latent = torch.cat([model.latent(part).to(torch.float32) for part in paths.split(batch)]).numpy()
-    return latent if features.ndim == 3 else latent[0]
+    result = torch.cat([function(part) for part in paths.split(batch)])
+    return result if features.ndim == 3 else result[0]

@@ -50,23 +50,27 @@ class RegimeReading:
     warm: bool
 
 
-def as_paths(X: ArrayLike) -> tuple[Floats, bool]:
+def as_paths(X: ArrayLike, *, name: str = "X") -> tuple[Floats, bool]:
     """Log returns as float64 of shape (n_paths, n_bars), and whether they came as one path of shape (n_bars,).
 
     Raises
     ------
     ValueError
-        When the shape is another, there is no bar, or a value is not finite or too large for a log return.
+        When the shape is another, there is no bar, or a value is not finite or too large for a log return; the message
+        calls the argument `name`.
     """
-    returns = np.asarray(X, dtype=np.float64)
+    try:
+        returns = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not an array of numbers: {error}") from error
     if returns.ndim not in (1, 2):
-        raise ValueError(f"X has shape {returns.shape}: give log returns of shape (n_bars,) or (n_paths, n_bars)")
+        raise ValueError(f"{name} has shape {returns.shape}: give log returns of shape (n_bars,) or (n_paths, n_bars)")
     if returns.size == 0:
-        raise ValueError(f"X has shape {returns.shape}: there is no bar")
+        raise ValueError(f"{name} has shape {returns.shape}: there is no bar")
     bad = np.argwhere(~(np.abs(returns) <= LARGEST_LOG_RETURN))
     if len(bad):
         where, value = tuple(int(i) for i in bad[0]), returns[tuple(bad[0])]
-        raise ValueError(f"X{list(where)} = {value}: a log return is a number between ±{LARGEST_LOG_RETURN:g}")
+        raise ValueError(f"{name}{list(where)} = {value}: a log return is a number between ±{LARGEST_LOG_RETURN:g}")
     return np.atleast_2d(returns), returns.ndim == 1
 
 
@@ -229,7 +233,7 @@ class RegimeFilter(BaseEstimator, ABC):
         check_is_fitted(self, "calibration_")
         if np.ndim(log_return) != 0:
             raise ValueError(f"log_return has shape {np.shape(log_return)}: give one number")
-        paths, _ = as_paths([log_return])
+        paths, _ = as_paths([log_return], name="log_return")
         state, regime, n_bars = self._online
         features, state = self._advance(paths[:, 0], state)
         probability = self.calibration_.probability(self._score(features))

@@ -102,12 +102,12 @@ def ramp(
         raise ValueError(f"low and high must satisfy 0 <= low < high <= 1, got {low} and {high}")
     if not 0.0 < maximum < np.inf:
         raise ValueError(f"maximum must be finite and positive, got {maximum}")
-    p, valid = _valid_probability(probability)
-    return _same_kind(np.where(valid, maximum * np.clip((p - low) / (high - low), 0.0, 1.0), 0.0), probability)
+    p, _ = _valid_probability(probability)
+    return _same_kind(maximum * np.clip((p - low) / (high - low), 0.0, 1.0), probability)
 
 
 def _valid_probability(probability: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Probabilities with at least one axis, and which of them are numbers in [0, 1]."""
+    """Probabilities with at least one axis, 0 for what is not a number in [0, 1], and which are."""
     p = np.atleast_1d(np.asarray(probability, dtype=np.float64))
     valid = (p >= 0.0) & (p <= 1.0)
     return np.where(valid, p, 0.0), valid

@@ -175,6 +175,8 @@ def test_performance_of_a_period_uses_the_position_that_earned_it():
     summary = result.performance(start=20)
     assert summary.n_bars == 40
     assert summary.time_invested == np.mean(result.position[19:-1] != 0)
+    late = run_backtest(np.ones(10), np.eye(10)[8], delay=1)  # traded at the last close, so it never earns a return
+    assert late.performance().time_invested == 0.0
     assert summary.cost_paid == pytest.approx(result.cost[20:].sum())
     with pytest.raises(ValueError, match="start"):
         result.performance(start=0)

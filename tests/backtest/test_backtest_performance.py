@@ -128,6 +128,19 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     assert 8 <= misses <= 44
 
 
+def test_blocks_keep_the_dependence_of_the_returns():
+    """An AR(1) with coefficient 0.8 has a mean three times as uncertain, √((1+0.8)/(1-0.8)), as independent returns."""
+    shocks = np.random.default_rng(8).normal(0.0, 0.01, 4000)
+    returns = np.zeros(4000)
+    for bar in range(1, 4000):
+        returns[bar] = 0.8 * returns[bar - 1] + 0.3 * shocks[bar]
+    widths = {}
+    for mean_block in (1, 60):
+        interval = sharpe_interval(returns, seed=0, mean_block=mean_block)
+        widths[mean_block] = interval.high - interval.low
+    assert 2.2 < widths[60] / widths[1] < 3.6
+
+
 def test_pairing_removes_the_shared_luck():
     rng = np.random.default_rng(4)
     market = rng.normal(0.0003, 0.01, 2000)

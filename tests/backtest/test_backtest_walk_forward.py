@@ -1,5 +1,7 @@
 """Walk forward: the windows, and that nothing but the past gets into a probability."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -86,6 +88,19 @@ def test_the_future_does_not_move_the_past(bar):
     other = walk_forward_probabilities(Loud(), changed, first_test=40, refit_every=25)
     np.testing.assert_array_equal(past[40:bar], other[40:bar])
     assert not np.array_equal(past[bar:], other[bar:])
+
+
+def test_the_estimator_is_never_shown_what_comes_after_its_window():
+    class Witness(Loud):
+        shown: ClassVar[list[int]] = []
+
+        def predict_proba(self, X):
+            self.shown.append(X.size)
+            return super().predict_proba(X)
+
+    walk_forward_probabilities(Witness(), np.linspace(-0.01, 0.01, 100), first_test=40, refit_every=25)
+    # The second call is the check of causality on the first half of the first window.
+    assert Witness.shown == [65, 33, 90, 100]
 
 
 def test_the_filter_enters_a_window_with_its_memory():

@@ -14,10 +14,12 @@ from companion.errors import InputError
 from companion.mamba import (
     MarketMamba,
     MarketMambaConfig,
+    forecasts,
     future_log_variance,
     latents,
     load_pretrained,
     market_features,
+    past_log_variance,
 )
 from companion.mamba.train import initial_model
 
@@ -47,6 +49,16 @@ def test_targets_are_the_log_mean_square_of_the_future():
         future = (100 * returns[1, 43 : 43 + horizon]) ** 2
         assert targets[1, 42, column] == pytest.approx(np.log(future.mean() + 0.02), rel=1e-12)
     np.testing.assert_array_equal(future_log_variance(returns[0], (1, 5, 20)), targets[0])
+
+
+def test_regressors_are_the_targets_seen_from_the_other_end():
+    returns = make_returns()
+    past = past_log_variance(returns, (1, 5, 20))
+    assert past.shape == (3, 120, 3)
+    for column, window in enumerate((1, 5, 20)):  # the next H bars seen from t are the last H bars seen from t + H
+        ahead = future_log_variance(returns, (window,))[..., 0]
+        np.testing.assert_allclose(past[:, window:, column], ahead, rtol=1e-9)
+    np.testing.assert_allclose(past[:, 2, 2], np.log(((100 * returns[:, :3]) ** 2).mean(1) + 0.02))
 
 
 @pytest.mark.parametrize("function", [market_features, lambda r: future_log_variance(r, (5,))])
@@ -89,6 +101,13 @@ def test_latents_of_one_path_and_of_many():
     assert many.shape == (5, 120, 8)
     assert many.dtype == np.float32
     np.testing.assert_allclose(latents(model, returns[3]), many[3], rtol=1e-4, atol=1e-5)
+
+
+def test_forecasts_are_the_head_of_the_latents():
+    model, returns = initial_model(SMALL, seed=0), make_returns()
+    expected = latents(model, returns) @ model.head.weight.detach().numpy().T + model.head.bias.detach().numpy()
+    np.testing.assert_allclose(forecasts(model, returns), expected, rtol=1e-4, atol=1e-5)
+    assert forecasts(model, returns[0]).shape == (120, 2)
 
 
 def test_steps_equal_the_latent():

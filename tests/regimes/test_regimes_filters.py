@@ -95,8 +95,11 @@ def test_a_bad_bar_is_refused_and_leaves_the_detector_as_it_was(fitted, market, 
     expected = [fitted.update(value) for value in path]
     fitted.reset()
     found = [fitted.update(value) for value in path[:3]]
-    with pytest.raises(ValueError, match="a log return is a number between"):
+    with pytest.raises(ValueError, match=r"log_return.*a log return is a number between"):
         fitted.update(bad)
+    for other, message in ((path, "log_return has shape"), ("one", "log_return is not an array of numbers")):
+        with pytest.raises(ValueError, match=message):
+            fitted.update(other)
     found += [fitted.update(value) for value in path[3:]]
     assert found == expected
     fitted.reset()
@@ -134,6 +137,7 @@ def test_accepts_a_series(fitted, market):
         (lambda x, y: (np.full_like(x, 0.01), y), "X is constant at 0.01"),
         (lambda x, y: (x[:, :159], y[:, :159]), "X has 159 bars a path: fit needs at least 160"),
         (lambda x, y: (x[None], y[None]), "X has shape"),
+        (lambda x, y: ([*x.astype(str).tolist(), ["?"]], y), "X is not an array of numbers"),
         (lambda x, y: (x[:0], y[:0]), "there is no bar"),
         (lambda x, y: (100 * np.exp(np.cumsum(x, axis=1)), y), "a log return is a number between"),
         (lambda x, y: (x, y[:, 1:]), "y has shape"),

@@ -61,6 +61,17 @@ def test_a_huge_state_is_unsafe_even_where_its_distance_overflows(monitor, size)
     assert not monitor.check_safety(np.array([size, -size] * (D // 2))).safe
 
 
+def test_a_finite_state_whose_distance_is_not_a_number_is_unsafe():
+    """Narrow clusters make large weights of both signs, and a large state overflows to infinity minus infinity."""
+    rng = np.random.default_rng(7)
+    narrow = rng.normal(size=(30, 20, D)) @ rng.normal(size=(D, D)) * 1e-6
+    kmeans = SimpleNamespace(cluster_centers_=np.stack([np.zeros(D), np.full(D, 1.0)]))
+    monitor = SafetyMonitor(narrow, kmeans, calibration_paths=narrow, shrinkage=False)
+    reading = monitor.check_safety(np.full(D, 1e308))
+    assert np.isnan(reading.distance)
+    assert not reading.safe
+
+
 def test_far_from_both_regimes_is_unsafe_and_says_so(parts, monitor):
     middle = parts.kmeans.cluster_centers_.mean(axis=0)
     reading = monitor.check_safety(middle + 100.0)
@@ -86,7 +97,9 @@ def test_conformal_coverage_is_exact_over_calibration_sets():
     assert binom.ppf(0.0005, trials, 0.05) <= misses <= binom.ppf(0.9995, trials, 0.05)
 
 
-@pytest.mark.parametrize(("n", "false_kill", "rank"), [(19, 0.05, 19), (99, 0.05, 95), (100, 0.05, 96), (9, 0.1, 9)])
+@pytest.mark.parametrize(
+    ("n", "false_kill", "rank"), [(19, 0.05, 19), (99, 0.05, 95), (100, 0.05, 96), (9, 0.1, 9), (249, 0.172, 207)]
+)
 def test_the_threshold_is_the_rank_the_theory_names(n, false_kill, rank):
     shuffled = np.random.default_rng(1).permutation(np.arange(1.0, n + 1.0))
     assert conformal_threshold(shuffled, false_kill=false_kill) == rank
