@@ -1,7 +1,7 @@
 """The Mamba block: weights that move to and from mamba-ssm, a forward pass over sequences, a step for one bar."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -73,15 +73,15 @@ class Mamba(nn.Module):
         self.dt_rank = math.ceil(d_model / 16) if dt_rank == "auto" else int(dt_rank)
         self.use_fast_path, self.layer_idx = use_fast_path, layer_idx
 
-        place = {"device": device, "dtype": dtype}
-        self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=bias, **place)  # type: ignore[arg-type]
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=bias, **place)
         inner, past = self.d_inner, d_conv - 1
-        self.conv1d = nn.Conv1d(inner, inner, d_conv, groups=inner, padding=past, bias=conv_bias, **place)  # type: ignore[arg-type]
-        self.x_proj = nn.Linear(self.d_inner, self.dt_rank + 2 * d_state, bias=False, **place)  # type: ignore[arg-type]
-        self.dt_proj = nn.Linear(self.dt_rank, self.d_inner, bias=True, **place)  # type: ignore[arg-type]
-        self.out_proj = nn.Linear(self.d_inner, d_model, bias=bias, **place)  # type: ignore[arg-type]
-        self.A_log = nn.Parameter(torch.empty(self.d_inner, d_state, **place))  # type: ignore[arg-type]
-        self.D = nn.Parameter(torch.ones(self.d_inner, **place))  # type: ignore[arg-type]
+        self.conv1d = nn.Conv1d(inner, inner, d_conv, groups=inner, padding=past, bias=conv_bias, **place)
+        self.x_proj = nn.Linear(self.d_inner, self.dt_rank + 2 * d_state, bias=False, **place)
+        self.dt_proj = nn.Linear(self.dt_rank, self.d_inner, bias=True, **place)
+        self.out_proj = nn.Linear(self.d_inner, d_model, bias=bias, **place)
+        self.A_log = nn.Parameter(torch.empty(self.d_inner, d_state, **place))
+        self.D = nn.Parameter(torch.ones(self.d_inner, **place))
         self._initialize(dt_min, dt_max, dt_init, dt_scale, dt_init_floor)
 
     @torch.no_grad()

@@ -169,7 +169,7 @@ def steady_state_gain(*, phi: float, q: float, r: float) -> tuple[float, float]:
 
 
 class KalmanPath(NamedTuple):
-    """What the scalar Kalman filter says at each bar; arrays of shape (length,)."""
+    """What the scalar Kalman filter says at each bar; arrays of the observations' shape."""
 
     mean: Array
     """Estimate of the state, given the observations so far."""
@@ -186,13 +186,13 @@ def kalman_filter(
 
     Parameters
     ----------
-    observations : array of shape (length,)
+    observations : array of shape (length,) or (n_paths, length)
     phi, q : float
         Coefficient and innovation variance of the hidden state.
-    r : float or array of shape (length,)
+    r : float or array of the observations' shape
         Variance of the observation noise, known at each bar.
     mean, variance : float
-        Belief about the state before the first bar.
+        Belief about the state one bar before the first observation.
 
     Raises
     ------
@@ -204,20 +204,22 @@ def kalman_filter(
     Kalman (1960), "A New Approach to Linear Filtering and Prediction Problems".
     """
     z = np.asarray(observations, dtype=np.float64)
-    if z.ndim != 1 or not np.isfinite(z).all():
-        raise ValueError(f"observations: expected a one-dimensional array of finite numbers, got shape {z.shape}")
+    if z.ndim not in (1, 2) or not np.isfinite(z).all():
+        raise ValueError(f"observations: expected one or two dimensions of finite numbers, got shape {z.shape}")
     noise = np.asarray(r, dtype=np.float64)
     if noise.shape not in ((), z.shape) or not (np.isfinite(noise) & (noise > 0)).all():
-        raise ValueError(f"r: expected a positive number or {len(z)} of them, got shape {noise.shape}: {noise}")
+        raise ValueError(f"r: expected a positive number, or one for each of shape {z.shape}, got {noise}")
     for name, value in (("q", q), ("variance", variance)):
         if not (np.isfinite(value) and value >= 0):
             raise ValueError(f"{name}: expected a finite number that is not negative, got {value!r}")
-    path = KalmanPath(*(np.empty(len(z)) for _ in range(3)))
-    for t, r_t in enumerate(np.broadcast_to(noise, z.shape)):
-        mean, variance = phi * mean, phi**2 * variance + q
-        gain = variance / (variance + r_t)
-        mean, variance = mean + gain * (z[t] - mean), (1 - gain) * variance
-        path.mean[t], path.variance[t], path.gain[t] = mean, variance, gain
+    noise = np.broadcast_to(noise, z.shape)
+    path = KalmanPath(np.empty_like(z), np.empty_like(z), np.empty_like(z))
+    m, p = np.full(z.shape[:-1], mean), np.full(z.shape[:-1], variance)
+    for t in range(z.shape[-1]):
+        m, p = phi * m, phi**2 * p + q
+        gain = p / (p + noise[..., t])
+        m, p = m + gain * (z[..., t] - m), (1 - gain) * p
+        path.mean[..., t], path.variance[..., t], path.gain[..., t] = m, p, gain
     return path
 
 

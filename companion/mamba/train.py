@@ -152,7 +152,7 @@ class _Run:
         forecast = self.model.head(self.model.latent(features) + noise)
         loss = functional.mse_loss(forecast, targets)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
             what = f"loss {loss.item()}, gradient norm {norm.item()}"
