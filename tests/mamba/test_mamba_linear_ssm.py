@@ -145,6 +145,15 @@ def test_filter_is_the_conditional_expectation_of_the_joint_gaussian():
     np.testing.assert_allclose(path.variance[-1], left, rtol=1e-12)
 
 
+def test_many_paths_are_filtered_as_each_alone():
+    rng = np.random.default_rng(6)
+    z, r = rng.normal(size=(3, 20)), rng.uniform(0.5, 2.0, size=(3, 20))
+    together = kalman_filter(z, phi=0.9, q=0.2, r=r)
+    for i in range(3):
+        for whole, alone in zip(together, kalman_filter(z[i], phi=0.9, q=0.2, r=r[i]), strict=True):
+            np.testing.assert_array_equal(whole[i], alone)
+
+
 def test_filter_is_causal():
     z = np.random.default_rng(5).normal(size=30)
     future = z.copy()
