@@ -6,7 +6,10 @@ READY  := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 NBVAL  := --nbval --nbval-current-env notebooks
 
-.PHONY: book test test-notebooks test-portability check lab refresh pipeline serve clean
+# Threads that wait must not spin: two test workers with two threads each share the two cores of a small machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: book test test-portability check lab refresh pipeline serve clean
 
 book: $(READY)  ## build the HTML book
 	$(BIN)/jupyter-book build . -W -n --keep-going
