@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import companion
+from companion.errors import InputError
 
 RECORDED_PACKAGES = ("numpy", "pandas", "torch", "scikit-learn", "numba")
 
@@ -20,20 +21,29 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; it replaces `target` in one step when the block ends without an error.
 
     Whatever interrupts the block (an exception, Ctrl-C, a kill, a full disk), `target` is what it was before.
+
+    Raises
+    ------
+    InputError
+        The place can not be written: no such folder, no permission, no space left.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    os.close(handle)
-    part = Path(name)
     try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.chmod(0o644)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{target}: can not be written ({reason}); make room or choose another place") from error
 
 
 def atomic_write_text(target: str | Path, text: str) -> None:

@@ -1,11 +1,12 @@
 """The `companion` command. A subcommand's room is opened only when it is asked for, so that `--help` is quick."""
 
-import argparse
 import importlib
 import sys
 from collections.abc import Sequence
 
 import companion
+from companion.pipeline.step import OneLineParser
+from companion.pipeline.step import main as run_step
 
 STEPS = {
     "generate-heston": "simulate a regime-switching Heston market",
@@ -18,7 +19,7 @@ STEPS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 something required is missing, 2 bad input."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    parser = argparse.ArgumentParser(prog="companion", description=companion.__doc__)
+    parser = OneLineParser(prog="companion", description=companion.__doc__)
     parser.add_argument("--version", action="version", version=f"companion {companion.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in STEPS.items():
@@ -31,6 +32,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return doctor()
     module = importlib.import_module(f"companion.pipeline.{command.replace('-', '_')}")
-    from companion.pipeline.step import main as run_step
-
     return run_step(module.STEP, argv[1:])

@@ -44,7 +44,7 @@ def read_table(
         command that makes it (`made_by`).
     """
     remedy = f"make it with `companion {made_by}`"
-    if not path.exists():
+    if not path.is_file():
         raise InputError(f"{path}: no such file; {remedy}")
     try:
         table = pq.read_table(path)
@@ -60,10 +60,11 @@ def read_table(
 
 
 def _header(path: Path, schema: pa.Schema, remedy: str) -> dict[str, Any]:
-    raw = (schema.metadata or {}).get(_KEY)
-    if raw is None:
-        raise InputError(f"{path}: a Parquet file, but not an artifact of companion; {remedy}")
-    return json.loads(raw)
+    try:
+        header = json.loads((schema.metadata or {})[_KEY])
+        return {name: header[name] for name in ("kind", "format", "provenance")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: a Parquet file, but not an artifact of companion; {remedy}") from error
 
 
 def _check_columns(path: Path, table: pa.Table, columns: Mapping[str, str], remedy: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from companion._files import atomic_write_text, provenance
+from companion._files import atomic_path, provenance
 from companion.backtest import (
     BacktestResult,
     run_backtest,
@@ -26,6 +26,7 @@ from companion.pipeline.step import Report, Step, main
 from companion.regimes import EwmaKMeans, GarchKMeans, GaussianHmmFilter, hysteresis
 
 FORMAT = 1
+MODEL = "Mamba K-Means"
 BASELINES: dict[str, Callable[[int], BaseEstimator]] = {
     "EWMA K-Means": lambda seed: EwmaKMeans(seed=seed),
     "GARCH K-Means": lambda seed: GarchKMeans(seed=seed),
@@ -46,8 +47,6 @@ class BacktestConfig:
     delay: int = 1
     cost_bp: float = 10.0
     cash_rate: float = 0.0
-    enter: float = 0.40
-    leave: float = 0.10
     n_resamples: int = 1000
     seed: int = 0
 
@@ -55,47 +54,56 @@ class BacktestConfig:
         for name, least in (("first_test", 250), ("refit_every", 1), ("delay", 0), ("n_resamples", 100), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.delay > 250:
+            raise ValueError(f"delay must be at most 250 bars, got {self.delay}")
         if not 0 <= self.cost_bp < 1000:
             raise ValueError(f"cost_bp must be in [0, 1000) basis points, got {self.cost_bp}")
         if not -0.5 < self.cash_rate < 0.5:
             raise ValueError(f"cash_rate must be within 50 % a year, got {self.cash_rate}")
-        if not 0 < self.leave <= self.enter < 1:
-            raise ValueError(f"leave and enter must satisfy 0 < leave <= enter < 1, got {self.leave} and {self.enter}")
 
 
 def run(config: BacktestConfig, inputs: Mapping[str, Path], output: Path, report: Report) -> str:
     """Backtest the model's regimes, buy & hold and the baselines; write the report as JSON and as HTML beside it."""
-    table = read_regimes(inputs["regimes"])
-    if len(table) < config.first_test + config.refit_every:
-        need = config.first_test + config.refit_every
-        raise InputError(f"{inputs['regimes']}: {len(table)} days, but first_test + refit_every need {need}")
-    regimes = decide(table, config, report)
+    table, source = read_regimes(inputs["regimes"])
+    need = config.first_test + max(config.refit_every, config.delay + 250)
+    if len(table) < need:
+        raise InputError(f"{inputs['regimes']}: {len(table)} days, but these settings need {need}; lower first_test")
+    levels = {name: source["config"][name] for name in ("enter", "leave")}
     close = table["close"].iloc[config.first_test :]
-    results = {
-        name: run_backtest(
-            close,
-            (regime[config.first_test :] == 0).astype(float),
-            cost_bp=config.cost_bp,
-            delay=config.delay,
-            cash_rate=config.cash_rate,
-        )
-        for name, regime in regimes.items()
-    }
-    source = provenance(seed=config.seed, config=asdict(config), inputs=inputs)
-    summary = {"kind": "walk-forward backtest", "format": FORMAT, **summarize(results, config), "provenance": source}
+    try:
+        regimes = decide(table, config, report, levels=levels)
+        results = {name: _trade(close, regime, config) for name, regime in regimes.items()}
+        numbers = summarize(results, config)
+    except ValueError as error:  # a filter that finds no two regimes in these prices, a strategy that never trades
+        raise InputError(f"{inputs['regimes']}: {error}") from error
+    written = {"provenance": provenance(seed=config.seed, config=asdict(config) | levels, inputs=inputs)}
+    summary = {"kind": "walk-forward backtest", "format": FORMAT, **numbers, **written}
     page = output.with_suffix(".html")
-    atomic_write_text(page, report_html(summary, results, table["regime"].to_numpy()[config.first_test :]))
-    atomic_write_text(output, json.dumps(summary, indent=1) + "\n")
+    with atomic_path(output) as json_part, atomic_path(page) as html_part:  # both are whole before either is replaced
+        html_part.write_text(report_html(summary, results, regimes[MODEL]), encoding="utf-8")
+        json_part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return f"{summary['conclusion']} See {page}"
 
 
-def decide(table: pd.DataFrame, config: BacktestConfig, report: Report) -> dict[str, np.ndarray]:
-    """Return the regime that each method holds at each close, from what was known then: 0 invested, 1 in cash."""
-    close, returns = table["close"], table["log_return"].to_numpy()
+def _trade(close: pd.Series, regime: np.ndarray, config: BacktestConfig) -> BacktestResult:
+    invested = (regime == 0).astype(float)
+    costs = {"cost_bp": config.cost_bp, "cash_rate": config.cash_rate}
+    return run_backtest(close, invested, delay=config.delay, **costs)
+
+
+def decide(
+    table: pd.DataFrame, config: BacktestConfig, report: Report, *, levels: Mapping[str, float]
+) -> dict[str, np.ndarray]:
+    """Return the regime that each method holds at each close from `first_test` on: 0 invested, 1 in cash.
+
+    `levels` are the hysteresis levels, the same for the model and for its baselines.
+    """
+    close, test = table["close"], slice(config.first_test, None)
+    below = close < close.rolling(200, min_periods=1).mean()
     regimes = {
-        "buy & hold": np.zeros(len(table), dtype=np.int8),
-        "Mamba K-Means": table["regime"].to_numpy(),
-        "200-day average": (close < close.rolling(200, min_periods=1).mean()).to_numpy().astype(np.int8),
+        "buy & hold": np.zeros(len(table), dtype=np.int8)[test],
+        MODEL: table["regime"].to_numpy()[test],
+        "200-day average": below.to_numpy().astype(np.int8)[test],
     }
     for number, (name, make) in enumerate(BASELINES.items()):
 
@@ -104,21 +112,19 @@ def decide(table: pd.DataFrame, config: BacktestConfig, report: Report) -> dict[
 
         probability = walk_forward_probabilities(
             make(config.seed),
-            returns,
+            table["log_return"].to_numpy(),
             first_test=config.first_test,
             refit_every=config.refit_every,
             progress=progress,
         )
-        chaos = np.nan_to_num(probability[:, 1], nan=0.0)  # no decision, so no chaos, before the first test bar
-        regimes[name] = hysteresis(chaos, enter=config.enter, leave=config.leave)
+        regimes[name] = hysteresis(probability[test, 1], enter=levels["enter"], leave=levels["leave"])
     return regimes
 
 
 def summarize(results: Mapping[str, BacktestResult], config: BacktestConfig) -> dict[str, Any]:
     """Performance of each strategy with bootstrap intervals, and one sentence that says whether any stands out."""
-    index = next(iter(results.values())).index
-    assert index is not None
     market = results["buy & hold"].returns[1:]
+    first, last = np.asarray(results["buy & hold"].index)[[0, -1]].astype("datetime64[D]")
     bootstrap: dict[str, Any] = {"seed": config.seed, "n_resamples": config.n_resamples, "cash_rate": config.cash_rate}
     strategies: dict[str, dict[str, Any]] = {}
     significant = []
@@ -132,8 +138,8 @@ def summarize(results: Mapping[str, BacktestResult], config: BacktestConfig) -> 
         strategies[name] = row
     who = f"{', '.join(significant)} differ" if significant else "no strategy differs"
     return {
-        "first_day": str(index[0].date()),
-        "last_day": str(index[-1].date()),
+        "first_day": str(first),
+        "last_day": str(last),
         "conclusion": f"In Sharpe ratio, {who} significantly from buy & hold (95 % block bootstrap).",
         "strategies": strategies,
     }

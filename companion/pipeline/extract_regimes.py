@@ -4,16 +4,20 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from companion._files import provenance
-from companion.datasets import load_sp500, load_sp500_close, log_returns, read_prices
+from companion.datasets import CARDS, load_sp500, load_sp500_close, log_returns, read_prices
 from companion.errors import InputError
+from companion.heston import RegimePaths
 from companion.mamba import MarketMamba
 from companion.pipeline.artifacts import read_table, write_table
-from companion.pipeline.generate_heston import read_paths
+from companion.pipeline.generate_heston import COLUMNS as MARKET_COLUMNS
+from companion.pipeline.generate_heston import KIND as MARKET_KIND
+from companion.pipeline.generate_heston import MARKETS
 from companion.pipeline.step import Report, Step, main
 from companion.regimes import RegimeDetector
 
@@ -49,19 +53,36 @@ class ExtractRegimesConfig:
 
 
 def run(config: ExtractRegimesConfig, inputs: Mapping[str, Path], output: Path, report: Report) -> str:
-    """Fit K-Means and the calibration on the simulated market, then read the prices one bar at a time."""
-    close = sp500_close() if config.prices == SP500 else read_prices(config.prices)
-    if len(close) < 2:
-        raise InputError(f"{config.prices}: {len(close)} price; a return needs at least two")
-    model = MarketMamba.load(inputs["model"])
-    returns, truth = read_paths(inputs["market"])
-    detector = RegimeDetector(model, enter=config.enter, leave=config.leave, seed=config.seed).fit(returns, truth)
-    table = read_day_by_day(detector, close, report)
+    """Fit K-Means and the calibration on fresh paths of the market, then read the prices one bar at a time."""
+    bundled = config.prices == SP500
+    files = dict(inputs) if bundled else {**inputs, "prices": Path(config.prices)}
+    if not bundled and files["prices"].resolve() == output.resolve():
+        raise InputError(f"--out {output}: is the price file itself; choose another name")
+    close = sp500_close() if bundled else read_prices(config.prices)
+    if close.nunique() < 2:
+        raise InputError(f"{config.prices}: the price never changes, so there is nothing to read; give a traded series")
+    detector = fit_detector(MarketMamba.load(inputs["model"]), fresh_paths(inputs["market"], config.seed), config)
+    table = read_day_by_day(detector, close, report, name=config.prices)
     settings = asdict(config) | {"prices": Path(config.prices).name}
-    source = provenance(seed=config.seed, config=settings, inputs=inputs)
+    source = provenance(seed=config.seed, config=settings, inputs=files)
+    if bundled:
+        source["inputs"]["prices"] = {"file": SP500, "sha256": CARDS["sp500_close"].sha256}
     write_table(output, table, kind=KIND, columns=COLUMNS, provenance=source)
     chaotic = (table["regime"] == 1).mean()
     return f"{len(table):,} days of {settings['prices']}, {chaotic:.0%} of them chaotic"
+
+
+def fresh_paths(market: Path, seed: int) -> RegimePaths:
+    """Simulate 40 paths of the market that the artifact `market` holds; the model has seen none of them."""
+    _, source = read_table(market, kind=MARKET_KIND, columns=MARKET_COLUMNS, made_by="generate-heston")
+    draws = np.random.default_rng([seed, source["seed"]])
+    return MARKETS[source["config"]["market"]]().simulate(n_paths=40, n_steps=2060, seed=draws)
+
+
+def fit_detector(model: MarketMamba, paths: RegimePaths, config: ExtractRegimesConfig) -> RegimeDetector:
+    """Find the two clusters without labels, and calibrate their probability on the simulated truth."""
+    detector = RegimeDetector(model, enter=config.enter, leave=config.leave, seed=config.seed)
+    return detector.fit(paths.log_returns, paths.regime[:, 1:])
 
 
 def sp500_close() -> pd.Series:
@@ -82,13 +103,16 @@ def sp500_close() -> pd.Series:
     return close
 
 
-def read_day_by_day(detector: RegimeDetector, close: pd.Series, report: Report) -> pd.DataFrame:
+def read_day_by_day(detector: RegimeDetector, close: pd.Series, report: Report, *, name: str) -> pd.DataFrame:
     """Feed `close` to a fitted `detector` in the order in which the days came; one row a day that has a return."""
     detector.reset()
     returns = log_returns(close)
     readings = []
-    for day, value in enumerate(returns, start=1):
-        readings.append(detector.update(value))
+    for day, (date, value) in enumerate(returns.items(), start=1):
+        try:
+            readings.append(detector.update(value))
+        except ValueError as error:
+            raise InputError(f"{name}: close: row {day + 1} ({date:%Y-%m-%d}): {error}; mend the price") from error
         report(day, len(returns))
     return pd.DataFrame(
         {
@@ -102,15 +126,23 @@ def read_day_by_day(detector: RegimeDetector, close: pd.Series, report: Report) 
     )
 
 
-def read_regimes(path: Path) -> pd.DataFrame:
-    """Read the artifact of this step, indexed by date."""
-    table, _ = read_table(path, kind=KIND, columns=COLUMNS, made_by=STEP.name)
-    dates = table["date"]
-    if not (dates.is_monotonic_increasing and dates.is_unique):
-        raise InputError(f"{path}: column 'date' is not strictly increasing; make it with `companion {STEP.name}`")
-    if not (table["close"] > 0).all():
-        raise InputError(f"{path}: column 'close' holds a value that is not positive; make it again")
-    return table.set_index("date")
+def read_regimes(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read the artifact of this step: a table indexed by date, and its provenance."""
+    table, source = read_table(path, kind=KIND, columns=COLUMNS, made_by=STEP.name)
+    growth = table["close"].pct_change().iloc[1:]
+    rules = {
+        "date": table["date"].is_monotonic_increasing and table["date"].is_unique,
+        "close": (table["close"] > 0).all(),
+        "log_return": np.allclose(np.expm1(table["log_return"].iloc[1:]), growth, rtol=0, atol=1e-9),
+        "p_chaos": table["p_chaos"].between(0, 1).all(),
+        "confidence": table["confidence"].between(0, 1).all(),
+        "regime": table["regime"].isin([0, 1]).all(),
+    }
+    for column, holds in rules.items():
+        if not holds:
+            remedy = f"make it with `companion {STEP.name}`"
+            raise InputError(f"{path}: column '{column}' is not what this step writes; {remedy}")
+    return table.set_index("date"), source
 
 
 STEP = Step(

@@ -19,6 +19,7 @@ MARKETS = {
     "fast_reverting": RegimeSwitchingHeston.fast_reverting,
     "slow_reverting": RegimeSwitchingHeston.slow_reverting,
 }
+MOST_BARS = 50_000_000  # about 4 GB of memory
 KIND = "heston paths"
 COLUMNS = {"path": "int32", "bar": "int32", "price": "float64", "variance": "float64", "regime": "int8"}
 
@@ -38,6 +39,8 @@ class GenerateHestonConfig:
         for name, least in (("n_paths", 1), ("n_bars", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.n_paths * self.n_bars > MOST_BARS:
+            raise ValueError(f"n_paths times n_bars must be at most {MOST_BARS:,}, got {self.n_paths * self.n_bars:,}")
 
 
 def run(config: GenerateHestonConfig, inputs: Mapping[str, Path], output: Path, report: Report) -> str:

@@ -24,10 +24,12 @@ _PAGE = """<!doctype html>
 </style>
 <h1>Walk-forward backtest, {first_day} to {last_day}</h1>
 <p><strong>{conclusion}</strong></p>
-<p>Every strategy holds the index in the stable regime and cash in the chaos regime. A decision at a close is traded
-{delay} bar(s) later, at a cost of {cost_bp:g} basis points one way; cash earns {cash_rate:.1%} a year. Baselines are
-refitted every {refit_every} bars on all of the past; the Mamba model is trained on simulated markets only and is never
-refitted. Prices are without dividends. A backtest is a description of the past, not a promise.</p>
+<p>A detector holds the index in the stable regime and cash in the chaos regime; the 200-day average holds it above
+that average. A decision at a close is traded {delay} bar(s) later, at a cost of {cost_bp:g} basis points one way; cash
+earns {cash_rate:.1%} a year. The baselines are refitted every {refit_every} bars on all of the past. The Mamba model is
+trained on simulated markets only and is never refitted. Every detector's probability is calibrated on simulated paths,
+where the regime is known, and switches at the same two levels: chaos from {enter:g} up, stable again below {leave:g}.
+Prices are without dividends. A backtest is a description of the past, not a promise.</p>
 <div class="wide">{table}</div>
 <p>In brackets: 95 % intervals from a stationary block bootstrap. A difference whose interval contains zero is no
 difference that these years can show.</p>
@@ -57,7 +59,7 @@ def report_html(summary: Mapping[str, Any], results: Mapping[str, BacktestResult
         The model's regime on those days.
     """
     figures = "\n".join(
-        f"<figure>{figure.to_html(full_html=False, include_plotlyjs=number == 0)}"
+        f"<figure>{figure.to_html(full_html=False, include_plotlyjs=number == 0, div_id=f'figure-{number}')}"
         f"<figcaption>{escape(figure.layout.meta['alt'])}</figcaption></figure>"
         for number, figure in enumerate(_figures(results, regime))
     )

@@ -3,14 +3,15 @@
 import argparse
 import difflib
 import sys
+import tempfile
 import time
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,6 +22,14 @@ FOLDER = Path("build/pipeline")
 
 Report = Callable[[int, int], None]
 """Called as `report(done, total)` while a step works."""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose complaint is one line that ends in the remedy."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the complaint and exit with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ def execute(step: Step, arguments: argparse.Namespace) -> None:
     flags = {name.removeprefix("set_"): value for name, value in vars(arguments).items() if name.startswith("set_")}
     config = make_config(step.config, file=arguments.config, flags=flags)
     inputs = {name: getattr(arguments, name) for name in step.inputs}
+    check_output(arguments.out, suffix=Path(step.output).suffix, inputs=[*inputs.values(), arguments.config])
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     start = time.perf_counter()
@@ -85,9 +95,31 @@ def execute(step: Step, arguments: argparse.Namespace) -> None:
     print(f"{step.name}: {said} -> {arguments.out} ({time.perf_counter() - start:.1f} s)")
 
 
+def check_output(output: Path, *, suffix: str, inputs: Iterable[Path | None]) -> None:
+    """Refuse an output, before any work is done, that can not be written or would overwrite an input.
+
+    Raises
+    ------
+    InputError
+        `output` is a folder, has another suffix than `suffix`, lies where no folder can be, or is one of `inputs`.
+    """
+    if output.is_dir():
+        raise InputError(f"--out {output}: is a folder; name a file that ends in {suffix}")
+    if output.suffix != suffix:
+        raise InputError(f"--out {output}: the name must end in {suffix}")
+    if any(file is not None and file.resolve() == output.resolve() for file in inputs):
+        raise InputError(f"--out {output}: is an input of this step; choose another name")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"--out {output}: can not be written ({error.strerror}); choose another place") from error
+
+
 def main(step: Step, argv: Sequence[str] | None = None) -> int:
     """Run one step as a program of its own (``python -m companion.pipeline.…``) and return its exit status."""
-    parser = argparse.ArgumentParser(prog=f"companion {step.name}", description=step.run.__doc__)
+    parser = OneLineParser(prog=f"companion {step.name}", description=step.run.__doc__)
     add_arguments(step, parser)
     arguments = parser.parse_args(argv)
     return guarded(step.name, lambda: execute(step, arguments))
@@ -127,8 +159,8 @@ def make_config(config: type, *, file: Path | None = None, flags: Mapping[str, A
     try:
         return config(**values)
     except ValueError as error:
-        places = [str(file)] * bool(settings) + [_flag(key) for key in flags]
-        raise InputError(f"{', '.join(places)}: {error}") from error
+        named = [_flag(key) for key in flags if key in str(error)] or [str(file)]
+        raise InputError(f"{', '.join(named)}: {error}") from error
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

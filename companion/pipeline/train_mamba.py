@@ -43,8 +43,6 @@ class TrainMambaConfig:
 
 def run(config: TrainMambaConfig, inputs: Mapping[str, Path], output: Path, report: Report) -> str:
     """Train a MarketMamba on simulated paths; an interrupted run goes on from where it was when started again."""
-    if output.suffix != ".safetensors":
-        raise InputError(f"--out {output}: the name of a model ends in .safetensors")
     returns, _ = read_paths(inputs["market"])
     need = config.length + max(config.horizons)
     if returns.shape[1] < need:

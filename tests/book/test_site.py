@@ -7,7 +7,6 @@ kind of fault. `test_inspection_sees` plants every fault in a copy of a page: no
 import functools
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -23,10 +22,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from companion import plotting
+from companion.doctor import find_browser
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("request", "console", "figure", "math", "dark mode", "width", "alternative text", "heading")
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Nothing resolves but the local server: a page that needs the network fails here as it would on a train.
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
@@ -75,10 +74,9 @@ def server(site: Path) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     """Start Chromium once; without one, skip, but fail where CI promises that it is there."""
     with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        path = next(filter(None, map(shutil.which, CHROMIUM)), own if Path(own).exists() else None)
+        path = find_browser()
         if path is None:
-            missing = "no Chromium found: `apt install chromium`, or `playwright install chromium` in the environment"
+            missing = "no Chromium found: `apt install chromium`, or install Chrome"
             pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
         chromium = playwright.chromium.launch(executable_path=path, args=[*QUIET, OFFLINE])
         yield chromium

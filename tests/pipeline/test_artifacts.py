@@ -54,6 +54,19 @@ def spoil_foreign(path):
     pq.write_table(pa.table({"bar": [1]}), path)
 
 
+def spoil_header(path):
+    pq.write_table(pq.read_table(path).replace_schema_metadata({b"companion": b"{}"}), path)
+
+
+def spoil_header_text(path):
+    pq.write_table(pq.read_table(path).replace_schema_metadata({b"companion": b"hello"}), path)
+
+
+def spoil_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
 def spoil_kind(path):
     write(path, kind="weather")
 
@@ -93,6 +106,9 @@ def spoil_format(path):
         (spoil_empty, "not a whole Parquet file"),
         (spoil_text, "not a whole Parquet file"),
         (spoil_foreign, "not an artifact"),
+        (spoil_header, "not an artifact"),
+        (spoil_header_text, "not an artifact"),
+        (spoil_folder, "no such file"),
         (spoil_kind, "'weather'"),
         (spoil_format, "format 99"),
         (spoil_no_rows, "no rows"),

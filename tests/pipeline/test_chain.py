@@ -13,10 +13,22 @@ import pandas as pd
 import pytest
 
 from companion.cli import main
+from companion.datasets import read_prices
+from companion.mamba import MarketMamba
+from companion.pipeline.artifacts import write_table
 from companion.pipeline.backtest_walkforward import BacktestConfig, decide
-from companion.pipeline.extract_regimes import read_regimes
+from companion.pipeline.extract_regimes import (
+    COLUMNS,
+    KIND,
+    ExtractRegimesConfig,
+    fit_detector,
+    fresh_paths,
+    read_day_by_day,
+    read_regimes,
+)
 from companion.pipeline.generate_heston import read_paths
 
+INPUTS = {"market": "heston.parquet", "model": "model.safetensors", "regimes": "regimes.parquet"}
 TRAIN = ["--steps", "3", "--batch", "4", "--length", "64"]
 
 
@@ -69,7 +81,7 @@ def test_the_paths_are_those_of_the_simulation(folder):
 
 
 def test_every_day_has_a_regime_and_its_probability(folder):
-    table = read_regimes(folder / "regimes.parquet")
+    table, _ = read_regimes(folder / "regimes.parquet")
     prices = pd.read_csv(folder / "prices.csv", parse_dates=["date"]).set_index("date")["close"]
     pd.testing.assert_series_equal(table["close"], prices.iloc[1:])
     assert table[["p_chaos", "confidence"]].to_numpy().min() >= 0
@@ -96,18 +108,41 @@ def test_a_second_run_gives_the_same_bytes(folder, tmp_path):
     assert [step(tmp_path) for step in (generate, train, extract, backtest)] == [0, 0, 0, 0]
     first, second = bytes_of(folder), bytes_of(tmp_path)
     assert first.keys() == second.keys()
-    for name in first.keys() - {"backtest.html"}:  # Plotly gives each figure of the page a random id
+    for name in first:
         assert first[name] == second[name], name
 
 
+def test_one_other_price_is_another_provenance(folder, tmp_path):
+    for name, content in bytes_of(folder).items():
+        (tmp_path / name).write_bytes(content)
+    prices = pd.read_csv(tmp_path / "prices.csv")
+    prices.loc[700, "close"] *= 1.0001
+    prices.to_csv(tmp_path / "prices.csv", index=False)
+    assert extract(tmp_path) == 0
+    before, after = (read_regimes(place / "regimes.parquet")[1]["inputs"] for place in (folder, tmp_path))
+    assert before["prices"] != after["prices"]
+    assert before["model"] == after["model"]
+
+
 def test_tomorrow_does_not_move_yesterdays_decision(folder):
-    table = read_regimes(folder / "regimes.parquet")
-    config = BacktestConfig(first_test=500, refit_every=250)
-    changed = table.copy()
-    changed.iloc[800:, changed.columns.get_indexer(["close", "log_return"])] *= 3
-    before, after = (decide(frame, config, lambda done, total: None) for frame in (table, changed))
+    prices = read_prices(folder / "prices.csv")
+    changed = prices.copy()
+    changed.iloc[800:] *= 1.3
+    paths = fresh_paths(folder / "heston.parquet", seed=0)
+    detector = fit_detector(MarketMamba.load(folder / "model.safetensors"), paths, ExtractRegimesConfig())
+    config, levels = BacktestConfig(first_test=500, refit_every=250), {"enter": 0.4, "leave": 0.1}
+    before, after = (
+        decide(read_day_by_day(detector, close, ignore, name="prices").set_index("date"), config, ignore, levels=levels)
+        for close in (prices, changed)
+    )
+    known = 800 - 1 - 500  # the first changed return is row 799 of the table
     for name in before:
-        np.testing.assert_array_equal(before[name][:800], after[name][:800], err_msg=name)
+        np.testing.assert_array_equal(before[name][:known], after[name][:known], err_msg=name)
+    assert any((before[name][known:] != after[name][known:]).any() for name in before)
+
+
+def ignore(done, total):
+    """Report no progress."""
 
 
 def refused(status, capsys, *says):
@@ -184,18 +219,91 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(folder, tmp_path, capsy
     assert bytes_of(folder) == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupt_leaves_the_previous_artifact_whole(folder, tmp_path, number):
-    target = tmp_path / "heston.parquet"
-    target.write_bytes((folder / "heston.parquet").read_bytes())
-    big = ["--n-paths", "3000", "--n-bars", "2000", "--out", str(target)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "companion.pipeline.generate_heston", *big], stdout=-1, stderr=-1, text=True
+@pytest.mark.parametrize(
+    ("step", "option", "says"),
+    [
+        (generate, "--out={}", "is a folder"),
+        (generate, "--out={}/prices.csv/x.parquet", "can not be written"),
+        (generate, "--out={}/heston.csv", "must end in .parquet"),
+        (generate, "--n-paths=99999999999", "at most"),
+        (train, "--out={}/heston.parquet", "must end in .safetensors"),
+        (train, "--market={}/regimes.parquet", "holds 'regimes', not 'heston paths'"),
+        (train, "--market={}", "no such file"),
+        (train, "--length=5000", "generate longer paths"),
+        (extract, "--out={}/heston.parquet", "is an input"),
+        (extract, "--model={}/heston.parquet", "heston.parquet"),
+        (extract, "--market={}/prices.csv", "not a whole Parquet file"),
+        (backtest, "--regimes={}/heston.parquet", "holds 'heston paths', not 'regimes'"),
+        (backtest, "--out={}/backtest.html", "must end in .json"),
+        (backtest, "--first-test=5000", "lower first_test"),
+        (backtest, "--delay=251", "--delay: delay must be at most 250"),
+    ],
+)
+def test_a_misplaced_file_or_setting_is_refused_and_nothing_changes(folder, capsys, step, option, says):
+    before = bytes_of(folder)
+    refused(step(folder, option.format(folder)), capsys, says)
+    assert bytes_of(folder) == before
+
+
+@pytest.mark.parametrize(("row", "factor", "says"), [(400, 1e6, "row 401"), (slice(None), 0.0, "never changes")])
+def test_prices_that_no_market_makes_are_refused(folder, tmp_path, capsys, row, factor, says):
+    prices = pd.read_csv(folder / "prices.csv")
+    prices.loc[row, "close"] = prices.loc[row, "close"] * factor + (factor == 0)
+    prices.to_csv(tmp_path / "odd.csv", index=False)
+    refused(extract(folder, prices=tmp_path / "odd.csv"), capsys, "odd.csv", says)
+
+
+@pytest.mark.parametrize("column", ["date", "close", "log_return", "p_chaos", "confidence", "regime"])
+def test_regimes_that_the_step_never_writes_are_refused(folder, tmp_path, capsys, column):
+    table, source = read_regimes(folder / "regimes.parquet")
+    table = table.reset_index()
+    table.loc[5, column] = table.loc[700, column] if column == "date" else -2
+    write_table(tmp_path / "regimes.parquet", table, kind=KIND, columns=COLUMNS, provenance=source)
+    refused(backtest(tmp_path), capsys, "regimes.parquet", f"'{column}'", "companion extract-regimes")
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["doctor", "extra"], ["generate-heston", "--n-paths", "many"]])
+def test_a_wrong_command_is_one_line(capsys, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    refused(stopped.value.code, capsys, "--help")
+
+
+def work_of(step, folder, out):
+    """Arguments that keep a step busy for a while, writing to `out`."""
+    files = {name: f"--{name}={folder}/{file}" for name, file in INPUTS.items()}
+    return {
+        "generate-heston": ["--n-paths=20000", "--n-bars=2000"],
+        "train-mamba": [files["market"], "--steps=5000", "--length=256"],
+        "extract-regimes": [files["model"], files["market"]],
+        "backtest-walkforward": [files["regimes"], "--first-test=500", "--refit-every=1"],
+    }[step] + [f"--out={out}"]
+
+
+@pytest.mark.parametrize(
+    ("step", "output", "number"),
+    [
+        ("generate-heston", "heston.parquet", signal.SIGKILL),
+        ("generate-heston", "heston.parquet", signal.SIGINT),
+        ("train-mamba", "model.safetensors", signal.SIGKILL),
+        ("extract-regimes", "regimes.parquet", signal.SIGINT),
+        ("backtest-walkforward", "backtest.json", signal.SIGKILL),
+    ],
+)
+def test_an_interrupt_leaves_the_previous_artifact_whole(folder, tmp_path, step, output, number):
+    target = tmp_path / output
+    target.write_bytes((folder / output).read_bytes())
+    program = (
+        "import sys; from companion import cli; from companion.pipeline import step\n"
+        "plain = step.execute\n"
+        "def execute(*a): print('working', flush=True); plain(*a)\n"
+        "step.execute = execute; sys.exit(cli.main(sys.argv[1:]))"
     )
-    while process.poll() is None and not list(tmp_path.glob("*.part")):
-        time.sleep(0.01)
+    command = [sys.executable, "-c", program, step, *work_of(step, folder, target)]
+    process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
+    assert process.stdout.readline() == "working\n"
+    time.sleep(0.5)
     os.kill(process.pid, number)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), error
-    assert target.read_bytes() == (folder / "heston.parquet").read_bytes()
-    assert read_paths(target)[0].shape == (40, 500)
+    assert target.read_bytes() == (folder / output).read_bytes()
