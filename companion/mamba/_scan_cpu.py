@@ -10,8 +10,9 @@ over tasks (gradients of A, B, C, D and the bias) are taken afterwards, in a fix
 """
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
+from companion._jit import compiled
 from companion.mamba._scan_math import LN_2, LOG2_E, exp2, log1p_unit, stack_array
 
 LANES = 32
@@ -21,10 +22,10 @@ _SIZE_AND_START = _SIZE + LANES
 
 # The compiler may fuse a multiply and an add, and may reorder sums; it must still respect NaN and infinity. Without
 # numpy's error model each division would be a branch that raises, and no loop with one would be vectorized.
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _load(tile, source, row, first, width, start, length):  # type: ignore[no-untyped-def]
     """Copy bars start..start+length of `width` channels into tile[bar, lane]; lanes beyond them get 0."""
     for k in range(LANES):
@@ -32,7 +33,7 @@ def _load(tile, source, row, first, width, start, length):  # type: ignore[no-un
             tile[t, k] = source[row, first + k, start + t] if k < width else 0
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _store(target, tile, row, first, width, start, length):  # type: ignore[no-untyped-def]
     """Copy tile[bar, lane] back to bars start..start+length of `width` channels."""
     for k in range(width):
@@ -40,7 +41,7 @@ def _store(target, tile, row, first, width, start, length):  # type: ignore[no-u
             target[row, first + k, start + t] = tile[t, k]
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _step_size(delta, slope, bias, softplus, length):  # type: ignore[no-untyped-def]
     """In place: delta becomes delta + bias, or its softplus; `slope` gets the derivative."""
     real = delta.dtype.type
@@ -57,13 +58,13 @@ def _step_size(delta, slope, bias, softplus, length):  # type: ignore[no-untyped
                 slope[t, k] = (real(1) if x > real(0) else w) / (real(1) + w)
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _logistic(x, real):  # type: ignore[no-untyped-def]
     w = exp2(-abs(x) * real(LOG2_E))
     return (real(1) if x > real(0) else w) / (real(1) + w)
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _gate_tile(gy, gate, length):  # type: ignore[no-untyped-def]
     """In place: `gy`, the gradient after the gate, becomes the one before it; `gate` becomes d output / d z over y."""
     real = gy.dtype.type
@@ -74,7 +75,7 @@ def _gate_tile(gy, gate, length):  # type: ignore[no-untyped-def]
             gy[t, k] *= z * p
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def scan_forward(  # type: ignore[no-untyped-def]
     first_task, last_task, u, delta, A, B, C, D, z, bias, softplus, initial, y, last, checkpoints
 ):
@@ -139,7 +140,7 @@ def scan_forward(  # type: ignore[no-untyped-def]
                 last[i, c + k, n] = state[n, k]
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def scan_backward(  # type: ignore[no-untyped-def]
     first_task, last_task, dy, dlast, u, delta, A, B, C, D, z, bias, softplus, checkpoints,
     du, ddelta, dA, dB, dC, dD, dz, dbias, dinitial,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from companion.mamba._step import StackParts, compiled_stack
 from companion.mamba.scan import selective_scan
 
 
@@ -118,8 +119,14 @@ class Mamba(nn.Module):
     def step(self, x_t: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         """Advance by one bar: x_t (batch, d_model) to y_t (batch, d_model) and the next state.
 
-        Repeated steps give what `forward` gives on the whole sequence. The state passed in is left as it is.
+        Repeated steps give what `forward` gives on the whole sequence. The state passed in is left as it is. Where
+        autograd is off, small batches on the processor take a compiled form (`companion.mamba._step`); otherwise, and
+        so wherever gradients are recorded, the step is the PyTorch code below.
         """
+        stack = compiled_stack(self, self._parts, x_t)
+        if stack is not None:
+            y_t, (moved,) = stack(x_t, (state,))
+            return y_t, MambaState(*moved)
         u, z = self.in_proj(x_t).chunk(2, dim=-1)
         window = torch.cat([state.conv, u[..., None]], dim=-1)
         u = (window * self.conv1d.weight[:, 0]).sum(-1)
@@ -130,3 +137,6 @@ class Mamba(nn.Module):
         hidden = decay * state.hidden + (delta * u)[..., None] * B[:, None]
         y = (hidden @ C[..., None])[..., 0] + self.D * u
         return self.out_proj(y * functional.silu(z)), MambaState(window[..., 1:], hidden)
+
+    def _parts(self) -> StackParts:
+        return StackParts([self], [None])
