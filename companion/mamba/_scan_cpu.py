@@ -142,12 +142,14 @@ def scan_forward(  # type: ignore[no-untyped-def]
 
 @compiled(**_OPTIONS)
 def scan_backward(  # type: ignore[no-untyped-def]
-    first_task, last_task, dy, dlast, u, delta, A, B, C, D, z, bias, softplus, checkpoints,
-    du, ddelta, dA, dB, dC, dD, dz, dbias, dinitial,
+    first_task, last_task, first_tile, last_tile, dy, u, delta, A, B, C, D, z, bias, softplus, checkpoints,
+    dh, du, ddelta, dA, dB, dC, dD, dz, dbias,
 ):  # fmt: skip
-    """Tasks `first_task` to `last_task` of the backward pass: the same tiles, from the last to the first.
+    """Tasks `first_task` to `last_task` of the backward pass over a segment of tiles, from its last to its first.
 
-    dA (batch, dim, state), dB and dC (blocks, batch, state, length), dD and dbias (batch, dim) are parts to be summed.
+    dh (batch, dim, state) is the gradient of the state after the segment, and becomes that of the state before it. dA
+    (batch, dim, state), dD and dbias (batch, dim) are added to; dB and dC (blocks, batch, state, bars of the segment)
+    are parts to be summed over blocks.
     """
     _, dim, length = u.shape
     states = A.shape[1]
@@ -181,9 +183,9 @@ def scan_backward(  # type: ignore[no-untyped-def]
             skip[k] = D[c + k] if D.size > 0 and k < width else real(0)
             gskip[k] = gshift[k] = real(0)
             for n in range(states):
-                adjoint[n, k] = dlast[i, c + k, n] if k < width else real(0)
-        for tile in range((length + TILE - 1) // TILE - 1, -1, -1):
-            t0 = tile * TILE
+                adjoint[n, k] = dh[i, c + k, n] if k < width else real(0)
+        for tile in range(last_tile - 1, first_tile - 1, -1):
+            t0, s0 = tile * TILE, (tile - first_tile) * TILE
             bars = min(TILE, length - t0)
             _load(x, u, i, c, width, t0, bars)
             _load(d, delta, i, c, width, t0, bars)
@@ -224,8 +226,8 @@ def scan_backward(  # type: ignore[no-untyped-def]
                         v *= hs[t, k]
                         ga[k] += v * d[t, k]
                         gd[t, k] += v * a[k]
-                    dB[block, i, n, t0 + t] = sum_b
-                    dC[block, i, n, t0 + t] = sum_c
+                    dB[block, i, n, s0 + t] = sum_b
+                    dC[block, i, n, s0 + t] = sum_c
                 for k in range(LANES):
                     adjoint[n, k] = g[k]
                 for k in range(width):
@@ -244,7 +246,7 @@ def scan_backward(  # type: ignore[no-untyped-def]
                         out[t, k] *= gate[t, k]
                 _store(dz, out, i, c, width, t0, bars)
         for k in range(width):
-            dD[i, c + k] = gskip[k]
-            dbias[i, c + k] = gshift[k]
+            dD[i, c + k] += gskip[k]
+            dbias[i, c + k] += gshift[k]
             for n in range(states):
-                dinitial[i, c + k, n] = adjoint[n, k]
+                dh[i, c + k, n] = adjoint[n, k]
