@@ -2,8 +2,8 @@
 
 Two bars compose as (a, x) then (b, y) -> (b a, b x + y), which is associative, so a chunk's states follow in
 log2(chunk) rounds of doubling (Hillis and Steele 1986). Only products of decays occur, no quotient and no logarithm:
-a decay that underflows is a state that is forgotten. Chunks follow one another, and for the backward pass each is computed
-again, so that batch x dim x state x length elements never exist at once.
+a decay that underflows is a state that is forgotten. Chunks follow one another, and for the backward pass each is
+computed again, so that batch x dim x state x length elements never exist at once.
 """
 
 import torch
