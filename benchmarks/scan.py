@@ -66,10 +66,10 @@ def mambapy_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: T
 
 def both_passes(scan: Callable[..., Tensor], inputs: Inputs) -> Callable[[], object]:
     """Return a call that runs the scan and all its gradients."""
+    leaves, slope = tuple(inputs.values()), torch.ones_like(inputs["u"])
 
     def call() -> object:
-        y = scan(**inputs)
-        return torch.autograd.grad(y, tuple(inputs.values()), torch.ones_like(y))
+        return torch.autograd.grad(scan(**inputs), leaves, slope)
 
     return call
 
