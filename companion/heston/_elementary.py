@@ -10,11 +10,12 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from companion._jit import compiled
 
 # Inlined and free of Python's check for a division by zero, a loop over these functions becomes vector instructions.
-INLINE: dict[str, Any] = {"cache": True, "error_model": "numpy", "forceinline": True}
-KERNEL: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
+INLINE: dict[str, Any] = {"error_model": "numpy", "forceinline": True}
+KERNEL: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 LN2_HIGH = 6.93147180369123816490e-01
 LN2_LOW = 1.90821492927058770002e-10
@@ -24,7 +25,7 @@ FIFTY_TWO = np.int64(52)
 BIAS = np.int64(1023)
 
 
-@njit(**INLINE)
+@compiled(**INLINE)
 def log(x: float) -> float:
     """Natural logarithm of a positive, normal, finite number."""
     bits = np.float64(x).view(np.int64)
@@ -46,7 +47,7 @@ def log(x: float) -> float:
     return exponent * LN2_HIGH - ((half - (s * (half + odd + even) + exponent * LN2_LOW)) - f)
 
 
-@njit(**INLINE)
+@compiled(**INLINE)
 def exp(x: float) -> float:
     """Exponential of a number in [-700, 700]; numbers beyond are clipped to it."""
     x = min(max(x, -700.0), 700.0)
@@ -67,14 +68,14 @@ def exp(x: float) -> float:
     return y * np.int64((np.int64(n) + BIAS) << FIFTY_TWO).view(np.float64)
 
 
-@njit(**INLINE)
+@compiled(**INLINE)
 def expm1(x: float) -> float:
     """``exp(x) - 1`` without cancellation, by Kahan's correction."""
     y = exp(x)
     return x if y == 1.0 else (y - 1.0) * x / log(y)
 
 
-@njit(**INLINE)
+@compiled(**INLINE)
 def cos_sin_turns(u: float) -> tuple[float, float]:
     """Cosine and sine of ``2 pi u`` for u in [0, 1)."""
     quarter = math.floor(4.0 * u + 0.5)

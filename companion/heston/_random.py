@@ -8,8 +8,8 @@ bijection of 128-bit counters for each 64-bit key; normals come in pairs by Box 
 import math
 
 import numpy as np
-from numba import njit
 
+from companion._jit import compiled
 from companion.heston._elementary import INLINE, cos_sin_turns, log
 
 MULTIPLIER_0 = np.uint64(0xD2511F53)
@@ -38,7 +38,7 @@ def key_from_seed(seed: int | np.random.Generator) -> np.uint64:
     return np.uint64(np.random.SeedSequence(int(seed)).generate_state(1, np.uint64)[0])
 
 
-@njit(**INLINE)
+@compiled(**INLINE)
 def philox(
     c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -55,7 +55,7 @@ def philox(
     return c0, c1, c2, c3
 
 
-@njit(**INLINE)
+@compiled(**INLINE)
 def uniform_pair(key: np.uint64, path: int, stream: int, index: int) -> tuple[float, float]:
     """Two independent uniforms in the open interval (0, 1): odd multiples of 2**-53."""
     p, i = np.uint64(path), np.uint64(index)
@@ -65,7 +65,7 @@ def uniform_pair(key: np.uint64, path: int, stream: int, index: int) -> tuple[fl
     return first.view(np.float64) - 1.0 + HALF_STEP, second.view(np.float64) - 1.0 + HALF_STEP
 
 
-@njit(**INLINE)
+@compiled(**INLINE)
 def normal_pair(key: np.uint64, path: int, stream: int, index: int) -> tuple[float, float]:
     """Two independent standard normals (Box & Muller 1958)."""
     u, w = uniform_pair(key, path, stream, index)

@@ -12,9 +12,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from companion._jit import compiled
 from companion.heston._blocks import for_blocks
 from companion.heston._checks import check_count, check_positive
 from companion.heston._elementary import KERNEL, exp, log
@@ -132,7 +132,7 @@ def _check_returns(returns: ArrayLike) -> NDArray[np.float64]:
     return observed
 
 
-@njit(**KERNEL)
+@compiled(**KERNEL)
 def _switch(u: Array, weight: Array, variance: Array, transition: Array, scratch: Array) -> None:
     """Move the regime and resample: systematically, within each regime that is arrived in.
 
@@ -159,7 +159,7 @@ def _switch(u: Array, weight: Array, variance: Array, transition: Array, scratch
         weight[new] = (before * transition[:, new]).sum() / n
 
 
-@njit(**KERNEL)
+@compiled(**KERNEL)
 def _draw(key: np.uint64, path: int, step: int, stream: int, noise: Array) -> None:
     """Fill `noise`, (substeps, n), with standard normals."""
     substeps = noise.shape[0]
@@ -169,7 +169,7 @@ def _draw(key: np.uint64, path: int, step: int, stream: int, noise: Array) -> No
             noise[sub, j], noise[sub, half + j] = normal_pair(key, path, stream + j, step * substeps + sub)
 
 
-@njit(**KERNEL)
+@compiled(**KERNEL)
 def _guide(observed: float, params: Array, dt: float, variance: Array, noise: Array, log_weight: Array) -> None:
     """Shift each particle's noise to where the return says it was, and start its log weight with the price of that.
 
@@ -192,7 +192,7 @@ def _guide(observed: float, params: Array, dt: float, variance: Array, noise: Ar
         log_weight[j] = 0.5 * (before * before - after * after) + log(narrow)
 
 
-@njit(**KERNEL)
+@compiled(**KERNEL)
 def _move(params: Array, h: float, noise: Array, variance: Array, mean: Array, power: Array) -> None:
     """Carry one regime's n particles through a bar.
 
@@ -209,7 +209,7 @@ def _move(params: Array, h: float, noise: Array, variance: Array, mean: Array, p
             variance[j] += kappa * (theta - plus) * h + xi * shock
 
 
-@njit(**KERNEL)
+@compiled(**KERNEL)
 def _weigh(observed: float, weight: Array, mean: Array, power: Array, log_weight: Array) -> float:
     """Multiply the weights by `log_weight` and the density of the return, normalize; the log of the normalizer."""
     n_regimes, n = weight.shape
@@ -226,7 +226,7 @@ def _weigh(observed: float, weight: Array, mean: Array, power: Array, log_weight
     return largest + log(total)
 
 
-@njit(**KERNEL)
+@compiled(**KERNEL)
 def _filter_path(
     key: np.uint64,
     path: int,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from companion._jit import compiled
 from companion.heston._blocks import for_blocks
 from companion.heston._checks import check_count, check_positive
 from companion.heston._elementary import INLINE, KERNEL, exp, expm1, log
@@ -106,7 +106,7 @@ def simulate_heston(
     return HestonPaths(price, variance)
 
 
-@njit(**KERNEL)
+@compiled(**KERNEL)
 def _euler_block(
     key: np.uint64, first: int, params: Array, dt: float, s0: float, price: Array, variance: Array
 ) -> None:
@@ -130,7 +130,7 @@ def _euler_block(
                 variance[row + lane, step] = max(v[lane], 0.0)
 
 
-@njit(**INLINE)
+@compiled(**INLINE)
 def _quadratic(m: float, psi: float, z: float, tilt: float) -> tuple[float, float, bool]:
     """Andersen's equations 23, 27 and 28: ``a (b + z)**2`` with mean m and variance ``psi m**2``.
 
@@ -146,7 +146,7 @@ def _quadratic(m: float, psi: float, z: float, tilt: float) -> tuple[float, floa
     return a * root * root, tilt * b2 * a / gap - 0.5 * log(gap), exists
 
 
-@njit(**INLINE)
+@compiled(**INLINE)
 def _exponential(m: float, psi: float, u: float, tilt: float) -> tuple[float, float, bool]:
     """His equations 25, 29 and 30: an atom at zero with an exponential tail, of the same moments; as `_quadratic`."""
     p = max((psi - 1.0) / (psi + 1.0), 0.0)
@@ -157,7 +157,7 @@ def _exponential(m: float, psi: float, u: float, tilt: float) -> tuple[float, fl
     return tail, log(p + beta * (1.0 - p) / max(gap, TINY)), exists
 
 
-@njit(**KERNEL)
+@compiled(**KERNEL)
 def _qe_block(key: np.uint64, first: int, params: Array, dt: float, s0: float, price: Array, variance: Array) -> None:
     """As `_euler_block`. Both branches are evaluated and one is kept, so that the loop over lanes has no jump."""
     mu, kappa, theta, xi, rho, v0 = params

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from companion._jit import compiled
 from companion.heston._blocks import for_blocks
 from companion.heston._checks import check_count, check_positive
 from companion.heston._elementary import INLINE, KERNEL, exp
@@ -192,7 +192,7 @@ class RegimeSwitchingHeston:
         return np.stack([params.as_array() for params in self.regimes])
 
 
-@njit(**INLINE)
+@compiled(**INLINE)
 def _pick(cumulative: Array, u: float) -> int:
     """Index of the first entry of a cumulative law that exceeds the uniform `u`."""
     k = 0
@@ -201,7 +201,7 @@ def _pick(cumulative: Array, u: float) -> int:
     return k
 
 
-@njit(**KERNEL)
+@compiled(**KERNEL)
 def _simulate_block(
     key: np.uint64,
     first: int,

@@ -10,8 +10,9 @@ over tasks (gradients of A, B, C, D and the bias) are taken afterwards, in a fix
 """
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
+from companion._jit import compiled
 from companion.mamba._scan_math import LN_2, LOG2_E, exp2, log1p_unit, stack_array
 
 LANES = 32
@@ -21,10 +22,10 @@ _SIZE_AND_START = _SIZE + LANES
 
 # The compiler may fuse a multiply and an add, and may reorder sums; it must still respect NaN and infinity. Without
 # numpy's error model each division would be a branch that raises, and no loop with one would be vectorized.
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _load(tile, source, row, first, width, start, length):  # type: ignore[no-untyped-def]
     """Copy bars start..start+length of `width` channels into tile[bar, lane]; lanes beyond them get 0."""
     for k in range(LANES):
@@ -32,7 +33,7 @@ def _load(tile, source, row, first, width, start, length):  # type: ignore[no-un
             tile[t, k] = source[row, first + k, start + t] if k < width else 0
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _store(target, tile, row, first, width, start, length):  # type: ignore[no-untyped-def]
     """Copy tile[bar, lane] back to bars start..start+length of `width` channels."""
     for k in range(width):
@@ -40,7 +41,7 @@ def _store(target, tile, row, first, width, start, length):  # type: ignore[no-u
             target[row, first + k, start + t] = tile[t, k]
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _step_size(delta, slope, bias, softplus, length):  # type: ignore[no-untyped-def]
     """In place: delta becomes delta + bias, or its softplus; `slope` gets the derivative."""
     real = delta.dtype.type
@@ -57,13 +58,13 @@ def _step_size(delta, slope, bias, softplus, length):  # type: ignore[no-untyped
                 slope[t, k] = (real(1) if x > real(0) else w) / (real(1) + w)
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _logistic(x, real):  # type: ignore[no-untyped-def]
     w = exp2(-abs(x) * real(LOG2_E))
     return (real(1) if x > real(0) else w) / (real(1) + w)
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def _gate_tile(gy, gate, length):  # type: ignore[no-untyped-def]
     """In place: `gy`, the gradient after the gate, becomes the one before it; `gate` becomes d output / d z over y."""
     real = gy.dtype.type
@@ -74,7 +75,7 @@ def _gate_tile(gy, gate, length):  # type: ignore[no-untyped-def]
             gy[t, k] *= z * p
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def scan_forward(  # type: ignore[no-untyped-def]
     first_task, last_task, u, delta, A, B, C, D, z, bias, softplus, initial, y, last, checkpoints
 ):
@@ -139,14 +140,16 @@ def scan_forward(  # type: ignore[no-untyped-def]
                 last[i, c + k, n] = state[n, k]
 
 
-@njit(**_OPTIONS)
+@compiled(**_OPTIONS)
 def scan_backward(  # type: ignore[no-untyped-def]
-    first_task, last_task, dy, dlast, u, delta, A, B, C, D, z, bias, softplus, checkpoints,
-    du, ddelta, dA, dB, dC, dD, dz, dbias, dinitial,
+    first_task, last_task, first_tile, last_tile, dy, u, delta, A, B, C, D, z, bias, softplus, checkpoints,
+    dh, du, ddelta, dA, dB, dC, dD, dz, dbias,
 ):  # fmt: skip
-    """Tasks `first_task` to `last_task` of the backward pass: the same tiles, from the last to the first.
+    """Tasks `first_task` to `last_task` of the backward pass over a segment of tiles, from its last to its first.
 
-    dA (batch, dim, state), dB and dC (blocks, batch, state, length), dD and dbias (batch, dim) are parts to be summed.
+    dh (batch, dim, state) is the gradient of the state after the segment, and becomes that of the state before it. dA
+    (batch, dim, state), dD and dbias (batch, dim) are added to; dB and dC (blocks, batch, state, bars of the segment)
+    are parts to be summed over blocks.
     """
     _, dim, length = u.shape
     states = A.shape[1]
@@ -180,9 +183,9 @@ def scan_backward(  # type: ignore[no-untyped-def]
             skip[k] = D[c + k] if D.size > 0 and k < width else real(0)
             gskip[k] = gshift[k] = real(0)
             for n in range(states):
-                adjoint[n, k] = dlast[i, c + k, n] if k < width else real(0)
-        for tile in range((length + TILE - 1) // TILE - 1, -1, -1):
-            t0 = tile * TILE
+                adjoint[n, k] = dh[i, c + k, n] if k < width else real(0)
+        for tile in range(last_tile - 1, first_tile - 1, -1):
+            t0, s0 = tile * TILE, (tile - first_tile) * TILE
             bars = min(TILE, length - t0)
             _load(x, u, i, c, width, t0, bars)
             _load(d, delta, i, c, width, t0, bars)
@@ -223,8 +226,8 @@ def scan_backward(  # type: ignore[no-untyped-def]
                         v *= hs[t, k]
                         ga[k] += v * d[t, k]
                         gd[t, k] += v * a[k]
-                    dB[block, i, n, t0 + t] = sum_b
-                    dC[block, i, n, t0 + t] = sum_c
+                    dB[block, i, n, s0 + t] = sum_b
+                    dC[block, i, n, s0 + t] = sum_c
                 for k in range(LANES):
                     adjoint[n, k] = g[k]
                 for k in range(width):
@@ -243,7 +246,7 @@ def scan_backward(  # type: ignore[no-untyped-def]
                         out[t, k] *= gate[t, k]
                 _store(dz, out, i, c, width, t0, bars)
         for k in range(width):
-            dD[i, c + k] = gskip[k]
-            dbias[i, c + k] = gshift[k]
+            dD[i, c + k] += gskip[k]
+            dbias[i, c + k] += gshift[k]
             for n in range(states):
-                dinitial[i, c + k, n] = adjoint[n, k]
+                dh[i, c + k, n] = adjoint[n, k]

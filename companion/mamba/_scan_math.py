@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
+
+from companion._jit import compiled
 
 LOG2_E = 1.4426950408889634
 LN_2 = 0.6931471805599453
@@ -88,7 +90,7 @@ def stack_array(typingctx: Any, like: Any, size: Any) -> Any:
     return types.CPointer(like.dtype)(like, size), codegen
 
 
-@njit(cache=True, error_model="numpy", fastmath=_EXACT)
+@compiled(error_model="numpy", fastmath=_EXACT)
 def _exp2_32(x):  # type: ignore[no-untyped-def]
     t = np.float32(-127.0) if x < np.float32(-127.0) else x
     t = np.float32(128.0) if t > np.float32(128.0) else t
@@ -100,7 +102,7 @@ def _exp2_32(x):  # type: ignore[no-untyped-def]
     return p * _power_of_two(shifted)
 
 
-@njit(cache=True, error_model="numpy", fastmath=_EXACT)
+@compiled(error_model="numpy", fastmath=_EXACT)
 def _exp2_64(x):  # type: ignore[no-untyped-def]
     t = -1023.0 if x < -1023.0 else x
     t = 1024.0 if t > 1024.0 else t
@@ -112,7 +114,7 @@ def _exp2_64(x):  # type: ignore[no-untyped-def]
     return p * _power_of_two(shifted)
 
 
-@njit(cache=True, error_model="numpy", fastmath=_EXACT)
+@compiled(error_model="numpy", fastmath=_EXACT)
 def _log1p_32(w):  # type: ignore[no-untyped-def]
     s = w / (np.float32(2.0) + w)
     p = np.float32(0.0)
@@ -121,7 +123,7 @@ def _log1p_32(w):  # type: ignore[no-untyped-def]
     return p * s
 
 
-@njit(cache=True, error_model="numpy", fastmath=_EXACT)
+@compiled(error_model="numpy", fastmath=_EXACT)
 def _log1p_64(w):  # type: ignore[no-untyped-def]
     s = w / (2.0 + w)
     p = 0.0

@@ -1,10 +1,5 @@
-"""The compiled selective scan as a PyTorch operator: threads, fake kernels for tracing, autograd."""
+"""The compiled selective scan as a PyTorch operator: fake kernels for tracing, autograd."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,35 +7,9 @@ import torch
 from torch import Tensor
 
 from companion.mamba import _scan_cpu as kernels
+from companion.mamba._threads import array_of, run_tasks
 
-_WORK_WORTH_A_THREAD = 200_000  # elements of batch x dim x length x state
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="selective_scan")
-
-
-os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child has the pool object but not its threads
-
-
-def _run(kernel: Callable[..., None], tasks: int, work: int, *arguments: Any) -> None:
-    """Run tasks 0..tasks of a kernel, on PyTorch's number of threads; which thread takes which does not matter."""
-    threads = min(torch.get_num_threads(), tasks) if work > _WORK_WORTH_A_THREAD else 1
-    if threads == 1:
-        kernel(0, tasks, *arguments)
-        return
-    pieces = min(tasks, 4 * threads)
-    bounds = [tasks * piece // pieces for piece in range(pieces + 1)]
-    for done in [_pool(threads).submit(kernel, a, b, *arguments) for a, b in pairwise(bounds)]:
-        done.result()
-
-
-def _array(tensor: Tensor | None, like: Tensor, ndim: int) -> np.ndarray:
-    """The tensor's memory as a numpy array; an empty array where there is no tensor."""
-    if tensor is None:
-        tensor = like.new_empty((0,) * ndim)
-    return tensor.detach().contiguous().numpy()
+_PARTS = 2**18  # elements of a segment's parts of dB, and of dC
 
 
 def _blocks(dim: int) -> int:
@@ -62,15 +31,17 @@ def scan_operator(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Output, last state, and the states before each tile that the backward pass starts from."""
     (batch, dim, length), states = u.shape, A.shape[1]
-    y = torch.empty_like(u, memory_format=torch.contiguous_format)
-    last = u.new_empty(batch, dim, states)
-    checkpoints = u.new_empty(batch, -(-length // kernels.TILE), states, dim)
-    arrays = [_array(a, u, n) for a, n in ((u, 3), (delta, 3), (A, 2), (B, 3), (C, 3), (D, 1), (z, 3), (delta_bias, 1))]
-    out = [a.numpy() for a in (y, last, checkpoints)]
+    arrays = [
+        array_of(a, u, n) for a, n in ((u, 3), (delta, 3), (A, 2), (B, 3), (C, 3), (D, 1), (z, 3), (delta_bias, 1))
+    ]
+    tiles = -(-length // kernels.TILE)
+    # numpy asks the system for large pages, PyTorch does not: fresh memory costs more than the scan that fills it.
+    out = [np.empty(shape, arrays[0].dtype) for shape in (u.shape, (batch, dim, states), (batch, tiles, states, dim))]
     tasks = batch * _blocks(dim)
-    _run(
-        kernels.scan_forward, tasks, u.numel() * states, *arrays, delta_softplus, _array(initial_state, u, 3), *out
+    run_tasks(
+        kernels.scan_forward, tasks, u.numel() * states, *arrays, delta_softplus, array_of(initial_state, u, 3), *out
     )  # fmt: skip
+    y, last, checkpoints = map(torch.from_numpy, out)
     return y, last, checkpoints
 
 
@@ -99,21 +70,33 @@ def scan_backward_operator(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of u, delta, A, B, C, D, z, delta_bias and initial_state, whether or not they were given."""
     (batch, dim, length), states, blocks = u.shape, A.shape[1], _blocks(u.shape[1])
-    inputs = ((grad_y, 3), (grad_last, 3), (u, 3), (delta, 3), (A, 2), (B, 3), (C, 3), (D, 1), (z, 3), (delta_bias, 1))
-    arrays = [_array(tensor, u, ndim) for tensor, ndim in inputs]
+    inputs = ((grad_y, 3), (u, 3), (delta, 3), (A, 2), (B, 3), (C, 3), (D, 1), (z, 3), (delta_bias, 1))
+    arrays = [array_of(tensor, u, ndim) for tensor, ndim in inputs]
     dtype = arrays[0].dtype
     du, ddelta = np.empty((2, batch, dim, length), dtype)
     dz = np.empty((batch, dim, length) if z is not None else (0, 0, 0), dtype)
-    dA = np.zeros((batch, dim, states), dtype)
-    dB, dC = np.empty((2, blocks, batch, states, length), dtype)
-    dD, dbias = np.zeros((2, batch, dim), dtype)
-    dinitial = np.empty((batch, dim, states), dtype)
-    _run(
-        kernels.scan_backward, batch * blocks, u.numel() * states, *arrays, delta_softplus, _array(checkpoints, u, 4),
-        du, ddelta, dA, dB, dC, dD, dz, dbias, dinitial,
-    )  # fmt: skip
-    results = (du, ddelta, dA.sum(0), dB.sum(0), dC.sum(0), dD.sum(0), dz, dbias.sum(0), dinitial)
+    dB, dC = np.empty((2, batch, states, length), dtype)
+    dA, (dD, dbias) = np.zeros((batch, dim, states), dtype), np.zeros((2, batch, dim), dtype)
+    dh = array_of(grad_last, u, 3).copy()
+    saved = array_of(checkpoints, u, 4)
+    for first, last in _segments(length, bar_size=blocks * batch * states):
+        start, stop = first * kernels.TILE, min(last * kernels.TILE, length)
+        parts = np.empty((2, blocks, batch, states, stop - start), dtype)
+        run_tasks(
+            kernels.scan_backward, batch * blocks, batch * dim * (stop - start) * states,
+            first, last, *arrays, delta_softplus, saved, dh, du, ddelta, dA, *parts, dD, dz, dbias,
+        )  # fmt: skip
+        for total, part in zip((dB, dC), parts, strict=True):
+            np.sum(part, axis=0, out=total[..., start:stop])
+    results = (du, ddelta, dA.sum(0), dB, dC, dD.sum(0), dz, dbias.sum(0), dh)
     return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in results)  # type: ignore[return-value]
+
+
+def _segments(length: int, *, bar_size: int) -> list[tuple[int, int]]:
+    """Ranges of tiles, the last first, short enough for the parts of dB and dC to stay in the processor's cache."""
+    tiles = -(-length // kernels.TILE)
+    size = max(1, _PARTS // max(1, bar_size * kernels.TILE))
+    return [(first, min(first + size, tiles)) for first in range(0, tiles, size)][::-1]
 
 
 @scan_backward_operator.register_fake

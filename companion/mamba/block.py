@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from companion.mamba._conv_op import causal_conv_silu
+from companion.mamba._step import StackParts, compiled_stack
 from companion.mamba.scan import selective_scan
 
 
@@ -100,15 +102,23 @@ class Mamba(nn.Module):
         """Map x (batch, length, d_model) to an output of the same shape; bar t sees bars 0 to t only."""
         if x.ndim != 3 or x.shape[2] != self.d_model:
             raise ValueError(f"x: expected shape (batch, length, {self.d_model}), got {tuple(x.shape)}")
-        length = x.shape[1]
-        u, z = self.in_proj(x).transpose(1, 2).chunk(2, dim=1)
-        u = functional.silu(self.conv1d(u)[..., :length])
-        dt, B, C = (self.x_proj.weight @ u).split([self.dt_rank, self.d_state, self.d_state], dim=1)
-        delta = self.dt_proj.weight @ dt
+        u, z = self._project_in(x)
+        u = causal_conv_silu(u, self.conv1d.weight[:, 0], self.conv1d.bias)
+        selected = _left_product(self.x_proj.weight, u)
+        dt, B, C = selected.split([self.dt_rank, self.d_state, self.d_state], dim=1)
+        delta = _left_product(self.dt_proj.weight, dt)
         A = -self.A_log.exp()
         y = selective_scan(u, delta, A, B, C, self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True)
         assert isinstance(y, Tensor)
-        return self.out_proj(y.transpose(1, 2))
+        out = y.mT.bmm(self.out_proj.weight.mT.expand(len(x), -1, -1))
+        return out if self.out_proj.bias is None else out + self.out_proj.bias
+
+    def _project_in(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Input of the convolution and gate, each (batch, d_inner, length) with time contiguous."""
+        halves = [_left_product(weight, x.mT) for weight in self.in_proj.weight.chunk(2)]
+        if self.in_proj.bias is not None:
+            halves = [half + bias[:, None] for half, bias in zip(halves, self.in_proj.bias.chunk(2), strict=True)]
+        return halves[0], halves[1]
 
     def init_state(self, batch: int) -> MambaState:
         """State before the first bar: zeros."""
@@ -118,8 +128,14 @@ class Mamba(nn.Module):
     def step(self, x_t: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         """Advance by one bar: x_t (batch, d_model) to y_t (batch, d_model) and the next state.
 
-        Repeated steps give what `forward` gives on the whole sequence. The state passed in is left as it is.
+        Repeated steps give what `forward` gives on the whole sequence. The state passed in is left as it is. Where
+        autograd is off, small batches on the processor take a compiled form (`companion.mamba._step`); otherwise, and
+        so wherever gradients are recorded, the step is the PyTorch code below.
         """
+        stack = compiled_stack(self, self._parts, x_t)
+        if stack is not None:
+            y_t, (moved,) = stack(x_t, (state,))
+            return y_t, MambaState(*moved)
         u, z = self.in_proj(x_t).chunk(2, dim=-1)
         window = torch.cat([state.conv, u[..., None]], dim=-1)
         u = (window * self.conv1d.weight[:, 0]).sum(-1)
@@ -130,3 +146,11 @@ class Mamba(nn.Module):
         hidden = decay * state.hidden + (delta * u)[..., None] * B[:, None]
         y = (hidden @ C[..., None])[..., 0] + self.D * u
         return self.out_proj(y * functional.silu(z)), MambaState(window[..., 1:], hidden)
+
+    def _parts(self) -> StackParts:
+        return StackParts([self], [None])
+
+
+def _left_product(weight: Tensor, x: Tensor) -> Tensor:
+    """Return weight @ x for each sequence of a batch; `@` would first copy x with its axes turned."""
+    return weight.expand(len(x), -1, -1).bmm(x)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from companion.mamba._step import StackParts, compiled_stack
 from companion.mamba.block import Mamba, MambaState
 from companion.mamba.checkpoint import read_checkpoint, write_checkpoint
 from companion.mamba.features import N_FEATURES, market_features
@@ -82,13 +83,24 @@ class MarketMamba(nn.Module):
         return tuple(cast(Mamba, block).init_state(batch) for block in self.blocks)
 
     def step(self, features_t: Tensor, state: tuple[MambaState, ...]) -> tuple[Tensor, tuple[MambaState, ...]]:
-        """Latent (batch, d_model) of the next bar's features (batch, 3), and the state after it."""
+        """Latent (batch, d_model) of the next bar's features (batch, 3), and the state after it.
+
+        Under `torch.no_grad()`, small batches on the processor pass all layers in one compiled call; where gradients
+        are recorded the step is PyTorch's, block by block. The state passed in is left as it is.
+        """
+        stack = compiled_stack(self, self._parts, features_t)
+        if stack is not None:
+            latent_t, moves = stack(features_t, state)
+            return latent_t, tuple(MambaState(*moved) for moved in moves)
         x, after = self.embedding(features_t), []
         for norm, block, part in zip(self.norms, self.blocks, state, strict=True):
             y, moved = cast(Mamba, block).step(norm(x), part)
             x = x + y
             after.append(moved)
         return self.final_norm(x), tuple(after)
+
+    def _parts(self) -> StackParts:
+        return StackParts(list(self.blocks), list(self.norms), self.embedding, self.final_norm)
 
     def save(self, path: str | Path, *, provenance: Mapping[str, Any]) -> None:
         """Write the weights to `path` (*.safetensors) and a readable copy of the header beside it (*.json)."""

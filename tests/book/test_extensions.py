@@ -61,3 +61,19 @@ def test_chapters_count_from_the_number_of_their_file() -> None:
     assert numbers == {"title": (7,), "a": (7, 1), "a.a": (7, 1, 1), "b": (7, 2)}
     assert chapter_numbers.CHAPTER.match("notebooks/07_regimes")
     assert not chapter_numbers.CHAPTER.match("book/07_regimes")
+
+
+def test_benchmark_cells_keep_the_digits_that_count() -> None:
+    tables = load("benchmark_tables")
+    assert [tables.number(v) for v in (9446.0, 123.4, 12.34, 1.0, 0.98765)] == ["9,450", "123", "12.3", "1.00", "0.988"]
+    row = {"case": "a", "contender": "b", "value": 30.25, "unit": "µs", "ratio": None}
+    assert tables.cells(row) == ("a", "b", "30.2 µs", "")
+    assert tables.cells(row | {"ratio": 5309 / 9.5})[3] == "559 ×"
+
+
+def test_every_stored_benchmark_has_its_table() -> None:
+    tables = load("benchmark_tables")
+    results = tables.json.loads(tables.RESULTS.read_text(encoding="utf-8"))
+    assert set(results) == set(tables.ORDER)
+    for result in results.values():
+        assert len(list(tables.table(result["rows"]).findall(nodes.row))) == len(result["rows"]) + 1

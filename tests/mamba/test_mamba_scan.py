@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from companion.mamba import selective_scan
+from companion.mamba import scan, selective_scan
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state")
@@ -50,9 +50,10 @@ def relative_error(value, reference):
     return ((value - reference).abs().max() / reference.abs().max().clamp(min=1e-3)).item()
 
 
+@pytest.mark.parametrize("backend", ["cpu", "chunked"])
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(
-    batch=st.integers(1, 3),
+    batch=st.integers(0, 3),
     dim=st.sampled_from([1, 3, 31, 32, 33, 70]),
     length=st.sampled_from([0, 1, 2, 31, 32, 33, 70]),
     state=st.integers(1, 17),
@@ -61,7 +62,7 @@ def relative_error(value, reference):
     optional=st.sets(st.sampled_from(NAMES[5:])),
     seed=st.integers(0, 1000),
 )
-def test_compiled_scan_equals_reference(batch, dim, length, state, dtype, softplus, optional, seed):
+def test_back_ends_equal_the_reference(backend, batch, dim, length, state, dtype, softplus, optional, seed):
     inputs = make_inputs(batch, dim, length, state, seed=seed)
     inputs = {name: tensor for name, tensor in inputs.items() if name in NAMES[:5] or name in optional}
     if not softplus:  # a step size is positive; without the softplus the caller must see to it
@@ -69,22 +70,23 @@ def test_compiled_scan_equals_reference(batch, dim, length, state, dtype, softpl
         inputs.pop("delta_bias", None)
     reference = outputs_and_gradients(inputs, backend="reference", softplus=softplus)
     compiled = outputs_and_gradients(
-        {name: tensor.to(dtype) for name, tensor in inputs.items()}, backend="cpu", softplus=softplus
+        {name: tensor.to(dtype) for name, tensor in inputs.items()}, backend=backend, softplus=softplus
     )
     for name, value in compiled.items():
         assert value.dtype == dtype
         assert relative_error(value.double(), reference[name]) < TOLERANCE[dtype], name
 
 
-def test_gradients_match_finite_differences():
+@pytest.mark.parametrize("backend", ["cpu", "chunked"])
+def test_gradients_match_finite_differences(backend):
     inputs = {name: tensor.requires_grad_() for name, tensor in make_inputs(2, 3, 5, 2).items()}
 
-    def scan(*tensors):
+    def run(*tensors):
         return selective_scan(
-            **dict(zip(inputs, tensors, strict=True)), delta_softplus=True, return_last_state=True, backend="cpu"
+            **dict(zip(inputs, tensors, strict=True)), delta_softplus=True, return_last_state=True, backend=backend
         )
 
-    assert torch.autograd.gradcheck(scan, tuple(inputs.values()))
+    assert torch.autograd.gradcheck(run, tuple(inputs.values()))
 
 
 def test_operator_passes_opcheck():
@@ -133,18 +135,20 @@ def test_same_bits_on_one_and_two_threads():
 
 @pytest.mark.parametrize("delta", [1e-6, 1.0, 1e3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_long_sequences_stay_finite(delta, dtype):
-    inputs = make_inputs(1, 2, 20_000, 2, dtype=dtype)
+@pytest.mark.parametrize(("backend", "length"), [("cpu", 100_000), ("chunked", 1_000)])
+def test_long_sequences_stay_finite(delta, dtype, backend, length):
+    inputs = make_inputs(1, 2, length, 2, dtype=dtype)
     inputs["delta"] = torch.full_like(inputs["delta"], delta)
     del inputs["delta_bias"]
-    result = outputs_and_gradients(inputs, backend="cpu", softplus=False)
+    result = outputs_and_gradients(inputs, backend=backend, softplus=False)
     assert all(torch.isfinite(value).all() for value in result.values())
 
 
-def test_growing_states_are_computed_as_they_are():
+@pytest.mark.parametrize("backend", ["cpu", "chunked"])
+def test_growing_states_are_computed_as_they_are(backend):
     inputs = make_inputs(1, 3, 20, 2)
     inputs["A"] = inputs["A"].abs()
-    compiled = selective_scan(**inputs, delta_softplus=True)
+    compiled = selective_scan(**inputs, delta_softplus=True, backend=backend)
     torch.testing.assert_close(compiled, selective_scan(**inputs, delta_softplus=True, backend="reference"))
 
 
@@ -187,8 +191,33 @@ def test_errors_name_the_argument(name, fault):
 
 def test_unknown_or_absent_back_end():
     inputs = make_inputs(1, 2, 3, 1)
-    with pytest.raises(ValueError, match="backend: 'tpu' is not one of cpu, reference"):
+    with pytest.raises(ValueError, match="backend: 'tpu' is not one of cpu, cuda, chunked, reference"):
         selective_scan(**inputs, backend="tpu")
+    with pytest.raises(ValueError, match=r"backend: 'cuda' .* u is on cpu; move the tensors with .cuda\(\)"):
+        selective_scan(**inputs, backend="cuda")
     on_meta = {name: tensor.to("meta") for name, tensor in inputs.items()}
     with pytest.raises(ValueError, match="backend: the compiled scan runs on the processor"):
-        selective_scan(**on_meta)
+        selective_scan(**on_meta, backend="cpu")
+    assert selective_scan(**on_meta).shape == inputs["u"].shape  # any other device takes the chunked scan
+
+
+class OnCuda:
+    """As much of a tensor as the choice of a back end looks at."""
+
+    def __init__(self, dtype=torch.float32):
+        self.device, self.dtype = torch.device("cuda"), dtype
+
+
+def test_choice_of_a_back_end_on_cuda(monkeypatch):
+    some_state = torch.zeros(1)
+    monkeypatch.setattr(scan, "find_spec", lambda name: None)
+    assert scan._chosen(None, OnCuda(), None) == "chunked"
+    with pytest.raises(ValueError, match="mamba-ssm is not installed; pip install 'companion\\[gpu\\]'"):
+        scan._chosen("cuda", OnCuda(), None)
+    monkeypatch.setattr(scan, "find_spec", lambda name: name)
+    assert scan._chosen(None, OnCuda(), None) == scan._chosen("cuda", OnCuda(), None) == "cuda"
+    assert scan._chosen(None, OnCuda(), some_state) == scan._chosen(None, OnCuda(torch.float64), None) == "chunked"
+    with pytest.raises(ValueError, match="it starts from zero; leave initial_state out"):
+        scan._chosen("cuda", OnCuda(), some_state)
+    with pytest.raises(ValueError, match=r"it knows no torch\.float64"):
+        scan._chosen("cuda", OnCuda(torch.float64), None)

@@ -1,0 +1,64 @@
+"""The causal convolution and its SiLU together, forward and backward; a task is one channel of one sequence.
+
+Shifted rows are slices: with `u[t - lag]` the compiler would have to allow for negative indices, and not vectorize.
+"""
+
+import numpy as np
+
+from companion._jit import compiled
+from companion.mamba._scan_math import LOG2_E, exp2
+
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+
+
+@compiled(**_OPTIONS)
+def _convolve(out, u, weight, bias):  # type: ignore[no-untyped-def]
+    """out[t] = bias + sum over lags of u[t - lag] * weight[last tap - lag]; before the first bar u is 0."""
+    taps = len(weight)
+    out[:] = bias
+    for lag in range(min(taps, len(u))):
+        w, moved = weight[taps - 1 - lag], out[lag:]
+        for t in range(len(moved)):
+            moved[t] += w * u[t]
+
+
+@compiled(**_OPTIONS)
+def conv_forward(first_task, last_task, u, weight, bias, y):  # type: ignore[no-untyped-def]
+    """y = silu(convolution) for u (batch, dim, length), weight (dim, taps); an empty bias means that there is none."""
+    dim = u.shape[1]
+    real = u.dtype.type
+    for task in range(first_task, last_task):
+        i, c = task // dim, task % dim
+        out = y[i, c]
+        _convolve(out, u[i, c], weight[c], bias[c] if bias.size > 0 else real(0))
+        for t in range(len(out)):
+            w = exp2(-abs(out[t]) * real(LOG2_E))
+            out[t] *= (real(1) if out[t] > real(0) else w) / (real(1) + w)
+
+
+@compiled(**_OPTIONS)
+def conv_backward(first_task, last_task, dy, u, weight, bias, du, dweight, dbias):  # type: ignore[no-untyped-def]
+    """Gradients of u, and parts of those of the weight (batch, dim, taps) and the bias (batch, dim), to be summed."""
+    dim, length = u.shape[1:]
+    taps = weight.shape[1]
+    real = u.dtype.type
+    g = np.empty(length, u.dtype)
+    for task in range(first_task, last_task):
+        i, c = task // dim, task % dim
+        source, target, above = u[i, c], du[i, c], dy[i, c]
+        _convolve(g, source, weight[c], bias[c] if bias.size > 0 else real(0))
+        total = real(0)
+        for t in range(length):
+            x = g[t]
+            w = exp2(-abs(x) * real(LOG2_E))
+            p = (real(1) if x > real(0) else w) / (real(1) + w)
+            g[t] = above[t] * p * (real(1) + x * (real(1) - p))
+            total += g[t]
+        dbias[i, c] = total
+        target[:] = real(0)
+        for lag in range(min(taps, length)):
+            w, moved, total = weight[c, taps - 1 - lag], g[lag:], real(0)
+            for t in range(len(moved)):
+                target[t] += w * moved[t]
+                total += moved[t] * source[t]
+            dweight[i, c, taps - 1 - lag] = total

@@ -1,0 +1,65 @@
+"""The causal convolution with its SiLU as one operation, on the processor a compiled PyTorch operator."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from companion.mamba import _conv_cpu as kernels
+from companion.mamba._threads import array_of, run_tasks
+
+_COST = 20  # of an element, in multiplications
+
+
+def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """silu(convolution) of u (batch, dim, length), weight (dim, taps), bias (dim,); bar t sees bars 0 to t only."""
+    if u.device.type == "cpu":
+        return conv_operator(u, weight, bias)
+    dim, taps = weight.shape
+    return functional.silu(functional.conv1d(functional.pad(u, (taps - 1, 0)), weight[:, None], bias, groups=dim))
+
+
+@torch.library.custom_op("companion::causal_conv_silu", mutates_args=(), device_types="cpu")
+def conv_operator(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`causal_conv_silu` on the processor."""
+    arrays = [array_of(tensor, u, ndim) for tensor, ndim in ((u, 3), (weight, 2), (bias, 1))]
+    y = np.empty(u.shape, arrays[0].dtype)
+    run_tasks(kernels.conv_forward, u.shape[0] * u.shape[1], _COST * u.numel(), *arrays, y)
+    return torch.from_numpy(y)
+
+
+@conv_operator.register_fake
+def _(u, weight, bias):  # type: ignore[no-untyped-def]
+    return u.new_empty(u.shape)
+
+
+@torch.library.custom_op("companion::causal_conv_silu_backward", mutates_args=(), device_types="cpu")
+def conv_backward_operator(
+    grad_y: Tensor, u: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of u, weight and bias, whether or not there is one."""
+    arrays = [array_of(tensor, u, ndim) for tensor, ndim in ((grad_y, 3), (u, 3), (weight, 2), (bias, 1))]
+    (batch, dim, _), taps, dtype = u.shape, weight.shape[1], arrays[0].dtype
+    du, dweight, dbias = np.empty(u.shape, dtype), np.zeros((batch, dim, taps), dtype), np.zeros((batch, dim), dtype)
+    run_tasks(kernels.conv_backward, batch * dim, _COST * u.numel(), *arrays, du, dweight, dbias)
+    return torch.from_numpy(du), torch.from_numpy(dweight.sum(0)), torch.from_numpy(dbias.sum(0))
+
+
+@conv_backward_operator.register_fake
+def _(grad_y, u, weight, bias):  # type: ignore[no-untyped-def]
+    return u.new_empty(u.shape), u.new_empty(weight.shape), u.new_empty(weight.shape[0])
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+    ctx.has_bias = inputs[2] is not None
+    ctx.save_for_backward(*inputs)
+
+
+def _differentiate(ctx: Any, grad_y: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    du, dweight, dbias = conv_backward_operator(grad_y, *ctx.saved_tensors)
+    return du, dweight, dbias if ctx.has_bias else None
+
+
+conv_operator.register_autograd(_differentiate, setup_context=_save)
