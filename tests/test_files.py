@@ -38,7 +38,8 @@ def test_a_kill_in_between_leaves_the_old_version(tmp_path, signal_number):
     target = tmp_path / "file.txt"
     target.write_text("old")
     program = (
-        "import sys, time; from companion._files import atomic_path\n"
+        "import signal, sys, time; from companion._files import atomic_path\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job's children ignore it
         "with atomic_path(sys.argv[1]) as part:\n"
         "    part.write_text('half'); print('ready', flush=True); time.sleep(60)\n"
     )

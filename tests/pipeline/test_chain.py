@@ -294,7 +294,8 @@ def test_an_interrupt_leaves_the_previous_artifact_whole(folder, tmp_path, step,
     target = tmp_path / output
     target.write_bytes((folder / output).read_bytes())
     program = (
-        "import sys; from companion import cli; from companion.pipeline import step\n"
+        "import signal, sys; from companion import cli; from companion.pipeline import step\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job's children ignore it
         "plain = step.execute\n"
         "def execute(*a): print('working', flush=True); plain(*a)\n"
         "step.execute = execute; sys.exit(cli.main(sys.argv[1:]))"
