@@ -146,6 +146,7 @@ class _Run:
         self.identity = hashlib.sha256(identity).hexdigest()
 
     def advance(self, step: int) -> None:
+        """Take one step of the optimizer and record its loss."""
         features, targets, noise = self._batch(step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, step)
@@ -174,11 +175,13 @@ class _Run:
         return x, y, e
 
     def keep(self, path: Path) -> None:
+        """Write the run to `path` in one step."""
         state = {"identity": self.identity, "model": self.model.state_dict(), "losses": self.losses}
         with atomic_path(path) as part:
             torch.save({**state, "optimizer": self.optimizer.state_dict()}, part)
 
     def restore(self, path: Path) -> None:
+        """Go back to where `keep` left this very run."""
         try:
             state: dict[str, Any] = torch.load(path, weights_only=True)
             identity = state["identity"]

@@ -87,8 +87,7 @@ def run(config: BacktestConfig, inputs: Mapping[str, Path], output: Path, report
 
 def _trade(close: pd.Series, regime: np.ndarray, config: BacktestConfig) -> BacktestResult:
     invested = (regime == 0).astype(float)
-    costs = {"cost_bp": config.cost_bp, "cash_rate": config.cash_rate}
-    return run_backtest(close, invested, delay=config.delay, **costs)
+    return run_backtest(close, invested, delay=config.delay, cost_bp=config.cost_bp, cash_rate=config.cash_rate)
 
 
 def decide(
