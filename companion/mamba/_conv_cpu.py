@@ -6,6 +6,7 @@ Shifted rows are slices: with `u[t - lag]` the compiler would have to allow for 
 import numpy as np
 
 from companion._jit import compiled
+from companion.mamba._scan_cpu import row_of
 from companion.mamba._scan_math import LOG2_E, exp2
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
@@ -23,29 +24,29 @@ def _convolve(out, u, weight, bias):  # type: ignore[no-untyped-def]
 
 
 @compiled(**_OPTIONS)
-def conv_forward(first_task, last_task, u, weight, bias, y):  # type: ignore[no-untyped-def]
+def conv_forward(first_task, last_task, dim, length, u, weight, bias, y):  # type: ignore[no-untyped-def]
     """y = silu(convolution) for u (batch, dim, length), weight (dim, taps); an empty bias means that there is none."""
-    dim = u.shape[1]
-    real = u.dtype.type
+    real = weight.dtype.type
     for task in range(first_task, last_task):
         i, c = task // dim, task % dim
-        out = y[i, c]
-        _convolve(out, u[i, c], weight[c], bias[c] if bias.size > 0 else real(0))
+        out = row_of(y, i, c, 0, length)
+        _convolve(out, row_of(u, i, c, 0, length), weight[c], bias[c] if bias.size > 0 else real(0))
         for t in range(len(out)):
             w = exp2(-abs(out[t]) * real(LOG2_E))
             out[t] *= (real(1) if out[t] > real(0) else w) / (real(1) + w)
 
 
 @compiled(**_OPTIONS)
-def conv_backward(first_task, last_task, dy, u, weight, bias, du, dweight, dbias):  # type: ignore[no-untyped-def]
+def conv_backward(  # type: ignore[no-untyped-def]
+    first_task, last_task, dim, length, dy, u, weight, bias, du, dweight, dbias
+):
     """Gradients of u, and parts of those of the weight (batch, dim, taps) and the bias (batch, dim), to be summed."""
-    dim, length = u.shape[1:]
     taps = weight.shape[1]
-    real = u.dtype.type
-    g = np.empty(length, u.dtype)
+    real = weight.dtype.type
+    g = np.empty(length, weight.dtype)
     for task in range(first_task, last_task):
         i, c = task // dim, task % dim
-        source, target, above = u[i, c], du[i, c], dy[i, c]
+        source, target, above = row_of(u, i, c, 0, length), row_of(du, i, c, 0, length), row_of(dy, i, c, 0, length)
         _convolve(g, source, weight[c], bias[c] if bias.size > 0 else real(0))
         total = real(0)
         for t in range(length):

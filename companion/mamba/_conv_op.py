@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from companion.mamba import _conv_cpu as kernels
-from companion.mamba._threads import array_of, run_tasks
+from companion.mamba._threads import array_of, empty_rows, row_strides, rows_of, run_tasks
 
 _COST = 20  # of an element, in multiplications
 
@@ -24,15 +23,18 @@ def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 @torch.library.custom_op("companion::causal_conv_silu", mutates_args=(), device_types="cpu")
 def conv_operator(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`causal_conv_silu` on the processor."""
-    arrays = [array_of(tensor, u, ndim) for tensor, ndim in ((u, 3), (weight, 2), (bias, 1))]
-    y = np.empty(u.shape, arrays[0].dtype)
-    run_tasks(kernels.conv_forward, u.shape[0] * u.shape[1], _COST * u.numel(), *arrays, y)
-    return torch.from_numpy(y)
+    batch, dim, length = u.shape
+    (y,) = empty_rows(u)
+    run_tasks(
+        kernels.conv_forward, batch * dim, _COST * u.numel(), dim, length,
+        rows_of(u, u), array_of(weight, u, 2), array_of(bias, u, 1), rows_of(y, u),
+    )  # fmt: skip
+    return y
 
 
 @conv_operator.register_fake
 def _(u, weight, bias):  # type: ignore[no-untyped-def]
-    return u.new_empty(u.shape)
+    return u.new_empty_strided(u.shape, row_strides(u))
 
 
 @torch.library.custom_op("companion::causal_conv_silu_backward", mutates_args=(), device_types="cpu")
@@ -40,16 +42,20 @@ def conv_backward_operator(
     grad_y: Tensor, u: Tensor, weight: Tensor, bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of u, weight and bias, whether or not there is one."""
-    arrays = [array_of(tensor, u, ndim) for tensor, ndim in ((grad_y, 3), (u, 3), (weight, 2), (bias, 1))]
-    (batch, dim, _), taps, dtype = u.shape, weight.shape[1], arrays[0].dtype
-    du, dweight, dbias = np.empty(u.shape, dtype), np.zeros((batch, dim, taps), dtype), np.zeros((batch, dim), dtype)
-    run_tasks(kernels.conv_backward, batch * dim, _COST * u.numel(), *arrays, du, dweight, dbias)
-    return torch.from_numpy(du), torch.from_numpy(dweight.sum(0)), torch.from_numpy(dbias.sum(0))
+    (batch, dim, length), taps = u.shape, weight.shape[1]
+    (du,) = empty_rows(u)
+    dweight, dbias = u.new_zeros(batch, dim, taps), u.new_zeros(batch, dim)
+    run_tasks(
+        kernels.conv_backward, batch * dim, _COST * u.numel(), dim, length,
+        rows_of(grad_y, u), rows_of(u, u), array_of(weight, u, 2), array_of(bias, u, 1),
+        rows_of(du, u), dweight.numpy(), dbias.numpy(),
+    )  # fmt: skip
+    return du, dweight.sum(0), dbias.sum(0)
 
 
 @conv_backward_operator.register_fake
 def _(grad_y, u, weight, bias):  # type: ignore[no-untyped-def]
-    return u.new_empty(u.shape), u.new_empty(weight.shape), u.new_empty(weight.shape[0])
+    return u.new_empty_strided(u.shape, row_strides(u)), u.new_empty(weight.shape), u.new_empty(weight.shape[0])
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:

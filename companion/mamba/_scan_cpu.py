@@ -1,6 +1,6 @@
 """The selective scan compiled for the processor: forward and backward over blocks of channels and bars.
 
-The tensors keep mamba-ssm's layout, time contiguous. A task is one sequence and `LANES` of its channels. It walks along
+The tensors have mamba-ssm's shapes, with time contiguous. A task is one sequence and `LANES` of its channels. It walks along
 time in tiles of `TILE` bars, copies the tile so that the channels lie side by side, and runs the recurrence one state
 at a time over all lanes at once. No array has batch x length x dim x state elements: the forward pass keeps the state
 at each tile's first bar, the backward pass recomputes the states inside the tile from it.
@@ -26,19 +26,33 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "rea
 
 
 @compiled(**_OPTIONS)
-def _load(tile, source, row, first, width, start, length):  # type: ignore[no-untyped-def]
-    """Copy bars start..start+length of `width` channels into tile[bar, lane]; lanes beyond them get 0."""
-    for k in range(LANES):
-        for t in range(length):
-            tile[t, k] = source[row, first + k, start + t] if k < width else 0
+def row_of(rows, i, c, start, length):  # type: ignore[no-untyped-def]
+    """Bars start..start+length of channel c of sequence i; `rows` as in `_threads.Rows`."""
+    memory, to_batch, to_channel = rows
+    first = i * to_batch + c * to_channel + start
+    return memory[first : first + length]
 
 
 @compiled(**_OPTIONS)
-def _store(target, tile, row, first, width, start, length):  # type: ignore[no-untyped-def]
+def _load(tile, source, i, first, width, start, length):  # type: ignore[no-untyped-def]
+    """Copy bars start..start+length of `width` channels into tile[bar, lane]; lanes beyond them get 0."""
+    for k in range(LANES):
+        if k < width:
+            bars = row_of(source, i, first + k, start, length)
+            for t in range(length):
+                tile[t, k] = bars[t]
+        else:
+            for t in range(length):
+                tile[t, k] = 0
+
+
+@compiled(**_OPTIONS)
+def _store(target, tile, i, first, width, start, length):  # type: ignore[no-untyped-def]
     """Copy tile[bar, lane] back to bars start..start+length of `width` channels."""
     for k in range(width):
+        bars = row_of(target, i, first + k, start, length)
         for t in range(length):
-            target[row, first + k, start + t] = tile[t, k]
+            bars[t] = tile[t, k]
 
 
 @compiled(**_OPTIONS)
@@ -77,26 +91,25 @@ def _gate_tile(gy, gate, length):  # type: ignore[no-untyped-def]
 
 @compiled(**_OPTIONS)
 def scan_forward(  # type: ignore[no-untyped-def]
-    first_task, last_task, u, delta, A, B, C, D, z, bias, softplus, initial, y, last, checkpoints
+    first_task, last_task, dim, length, u, delta, A, B, C, D, z, bias, softplus, initial, y, last, checkpoints
 ):
     """Tasks `first_task` to `last_task` of the forward pass. Empty D, z, bias, initial mean that there is none.
 
-    Writes y (batch, dim, length), last (batch, dim, state) and checkpoints (batch, tiles, state, dim), the state before
+    u, delta, B, C, z and y are given as `_threads.Rows`. Writes y (batch, dim, length), last (batch, dim, state) and checkpoints (batch, tiles, state, dim), the state before
     each tile.
     """
-    _, dim, length = u.shape
     states = A.shape[1]
     blocks = (dim + LANES - 1) // LANES
-    real = u.dtype.type
-    x = carray(stack_array(u, _SIZE), (TILE, LANES))
-    d = carray(stack_array(u, _SIZE), (TILE, LANES))
-    out = carray(stack_array(u, _SIZE), (TILE, LANES))
-    gate = carray(stack_array(u, _SIZE), (TILE, LANES))
-    shift = carray(stack_array(u, LANES), (LANES,))
-    skip = carray(stack_array(u, LANES), (LANES,))
-    h = carray(stack_array(u, LANES), (LANES,))
-    a = carray(stack_array(u, LANES), (LANES,))
-    state = np.empty((states, LANES), u.dtype)
+    real = A.dtype.type
+    x = carray(stack_array(A, _SIZE), (TILE, LANES))
+    d = carray(stack_array(A, _SIZE), (TILE, LANES))
+    out = carray(stack_array(A, _SIZE), (TILE, LANES))
+    gate = carray(stack_array(A, _SIZE), (TILE, LANES))
+    shift = carray(stack_array(A, LANES), (LANES,))
+    skip = carray(stack_array(A, LANES), (LANES,))
+    h = carray(stack_array(A, LANES), (LANES,))
+    a = carray(stack_array(A, LANES), (LANES,))
+    state = np.empty((states, LANES), A.dtype)
     for task in range(first_task, last_task):
         i, c = task // blocks, task % blocks * LANES
         width = min(LANES, dim - c)
@@ -121,15 +134,16 @@ def scan_forward(  # type: ignore[no-untyped-def]
                     a[k] = A[c + k, n] * real(LOG2_E) if k < width else real(0)
                 for k in range(width):
                     checkpoints[i, tile, n, c + k] = h[k]
+                b, readout = row_of(B, i, n, t0, bars), row_of(C, i, n, t0, bars)
                 for t in range(bars):
-                    b_t, c_t = B[i, n, t0 + t], C[i, n, t0 + t]
+                    b_t, c_t = b[t], readout[t]
                     for k in range(LANES):
                         v = exp2(d[t, k] * a[k]) * h[k] + x[t, k] * b_t
                         h[k] = v
                         out[t, k] += v * c_t
                 for k in range(LANES):
                     state[n, k] = h[k]
-            if z.size > 0:
+            if z[0].size > 0:
                 _load(gate, z, i, c, width, t0, bars)
                 for t in range(bars):
                     for k in range(LANES):
@@ -142,8 +156,8 @@ def scan_forward(  # type: ignore[no-untyped-def]
 
 @compiled(**_OPTIONS)
 def scan_backward(  # type: ignore[no-untyped-def]
-    first_task, last_task, first_tile, last_tile, dy, u, delta, A, B, C, D, z, bias, softplus, checkpoints,
-    dh, du, ddelta, dA, dB, dC, dD, dz, dbias,
+    first_task, last_task, dim, length, first_tile, last_tile, dy, u, delta, A, B, C, D, z, bias, softplus, checkpoints,
+    dh, du, ddelta, dz, dA, dB, dC, dD, dbias,
 ):  # fmt: skip
     """Tasks `first_task` to `last_task` of the backward pass over a segment of tiles, from its last to its first.
 
@@ -151,29 +165,28 @@ def scan_backward(  # type: ignore[no-untyped-def]
     (batch, dim, state), dD and dbias (batch, dim) are added to; dB and dC (blocks, batch, state, bars of the segment)
     are parts to be summed over blocks.
     """
-    _, dim, length = u.shape
     states = A.shape[1]
     blocks = (dim + LANES - 1) // LANES
-    real = u.dtype.type
-    x = carray(stack_array(u, _SIZE), (TILE, LANES))
-    d = carray(stack_array(u, _SIZE), (TILE, LANES))
-    slope = carray(stack_array(u, _SIZE), (TILE, LANES))
-    dx = carray(stack_array(u, _SIZE), (TILE, LANES))
-    gy = carray(stack_array(u, _SIZE), (TILE, LANES))
-    gate = carray(stack_array(u, _SIZE), (TILE, LANES))
-    out = carray(stack_array(u, _SIZE), (TILE, LANES))
-    gx = carray(stack_array(u, _SIZE), (TILE, LANES))
-    gd = carray(stack_array(u, _SIZE), (TILE, LANES))
-    decay = carray(stack_array(u, _SIZE), (TILE, LANES))
-    hs = carray(stack_array(u, _SIZE_AND_START), (TILE + 1, LANES))
-    shift = carray(stack_array(u, LANES), (LANES,))
-    skip = carray(stack_array(u, LANES), (LANES,))
-    g = carray(stack_array(u, LANES), (LANES,))
-    a = carray(stack_array(u, LANES), (LANES,))
-    ga = carray(stack_array(u, LANES), (LANES,))
-    gskip = carray(stack_array(u, LANES), (LANES,))
-    gshift = carray(stack_array(u, LANES), (LANES,))
-    adjoint = np.empty((states, LANES), u.dtype)
+    real = A.dtype.type
+    x = carray(stack_array(A, _SIZE), (TILE, LANES))
+    d = carray(stack_array(A, _SIZE), (TILE, LANES))
+    slope = carray(stack_array(A, _SIZE), (TILE, LANES))
+    dx = carray(stack_array(A, _SIZE), (TILE, LANES))
+    gy = carray(stack_array(A, _SIZE), (TILE, LANES))
+    gate = carray(stack_array(A, _SIZE), (TILE, LANES))
+    out = carray(stack_array(A, _SIZE), (TILE, LANES))
+    gx = carray(stack_array(A, _SIZE), (TILE, LANES))
+    gd = carray(stack_array(A, _SIZE), (TILE, LANES))
+    decay = carray(stack_array(A, _SIZE), (TILE, LANES))
+    hs = carray(stack_array(A, _SIZE_AND_START), (TILE + 1, LANES))
+    shift = carray(stack_array(A, LANES), (LANES,))
+    skip = carray(stack_array(A, LANES), (LANES,))
+    g = carray(stack_array(A, LANES), (LANES,))
+    a = carray(stack_array(A, LANES), (LANES,))
+    ga = carray(stack_array(A, LANES), (LANES,))
+    gskip = carray(stack_array(A, LANES), (LANES,))
+    gshift = carray(stack_array(A, LANES), (LANES,))
+    adjoint = np.empty((states, LANES), A.dtype)
     for task in range(first_task, last_task):
         i, block = task // blocks, task % blocks
         c = block * LANES
@@ -191,7 +204,7 @@ def scan_backward(  # type: ignore[no-untyped-def]
             _load(d, delta, i, c, width, t0, bars)
             _load(gy, dy, i, c, width, t0, bars)
             _step_size(d, slope, shift, softplus, bars)
-            if z.size > 0:
+            if z[0].size > 0:
                 _load(gate, z, i, c, width, t0, bars)
                 _gate_tile(gy, gate, bars)
             for t in range(bars):
@@ -205,8 +218,9 @@ def scan_backward(  # type: ignore[no-untyped-def]
                     a[k] = A[c + k, n] * real(LOG2_E) if k < width else real(0)
                     ga[k] = real(0)
                     g[k] = adjoint[n, k]
+                b, readout = row_of(B, i, n, t0, bars), row_of(C, i, n, t0, bars)
                 for t in range(bars):
-                    b_t, c_t = B[i, n, t0 + t], C[i, n, t0 + t]
+                    b_t, c_t = b[t], readout[t]
                     for k in range(LANES):
                         e = exp2(d[t, k] * a[k])
                         decay[t, k] = e
@@ -214,7 +228,7 @@ def scan_backward(  # type: ignore[no-untyped-def]
                         hs[t + 1, k] = v
                         out[t, k] += v * c_t
                 for t in range(bars - 1, -1, -1):
-                    b_t, c_t = B[i, n, t0 + t], C[i, n, t0 + t]
+                    b_t, c_t = b[t], readout[t]
                     sum_b = sum_c = real(0)
                     for k in range(LANES):
                         v = g[k] + gy[t, k] * c_t
@@ -240,7 +254,7 @@ def scan_backward(  # type: ignore[no-untyped-def]
                     gskip[k] += gy[t, k] * x[t, k]
             _store(du, gx, i, c, width, t0, bars)
             _store(ddelta, gd, i, c, width, t0, bars)
-            if z.size > 0:
+            if z[0].size > 0:
                 for t in range(bars):
                     for k in range(LANES):
                         out[t, k] *= gate[t, k]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from companion.mamba import _scan_cpu as kernels
-from companion.mamba._threads import array_of, run_tasks
+from companion.mamba._threads import array_of, empty_rows, row_strides, rows_of, run_tasks
 
 _PARTS = 2**18  # elements of a segment's parts of dB, and of dC
 
@@ -31,25 +31,30 @@ def scan_operator(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Output, last state, and the states before each tile that the backward pass starts from."""
     (batch, dim, length), states = u.shape, A.shape[1]
-    arrays = [
-        array_of(a, u, n) for a, n in ((u, 3), (delta, 3), (A, 2), (B, 3), (C, 3), (D, 1), (z, 3), (delta_bias, 1))
-    ]
     tiles = -(-length // kernels.TILE)
-    # numpy asks the system for large pages, PyTorch does not: fresh memory costs more than the scan that fills it.
-    out = [np.empty(shape, arrays[0].dtype) for shape in (u.shape, (batch, dim, states), (batch, tiles, states, dim))]
-    tasks = batch * _blocks(dim)
+    (y,) = empty_rows(u)
+    last, checkpoints = (y.new_empty(shape) for shape in ((batch, dim, states), (batch, tiles, states, dim)))
     run_tasks(
-        kernels.scan_forward, tasks, u.numel() * states, *arrays, delta_softplus, array_of(initial_state, u, 3), *out
+        kernels.scan_forward, batch * _blocks(dim), u.numel() * states, dim, length,
+        *_inputs(u, delta, A, B, C, D, z, delta_bias), delta_softplus, array_of(initial_state, u, 3),
+        rows_of(y, u), last.numpy(), checkpoints.numpy(),
     )  # fmt: skip
-    y, last, checkpoints = map(torch.from_numpy, out)
     return y, last, checkpoints
+
+
+def _inputs(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, z: Tensor | None, bias: Tensor | None
+) -> tuple[Any, ...]:
+    """What both kernels take, as they take it."""
+    u_delta, B_C = (rows_of(u, u), rows_of(delta, u)), (rows_of(B, u), rows_of(C, u))
+    return *u_delta, array_of(A, u, 2), *B_C, array_of(D, u, 1), rows_of(z, u), array_of(bias, u, 1)
 
 
 @scan_operator.register_fake
 def _(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):  # type: ignore[no-untyped-def]
     (batch, dim, length), states = u.shape, A.shape[1]
     tiles = -(-length // kernels.TILE)
-    y = torch.empty_like(u, memory_format=torch.contiguous_format)
+    y = u.new_empty_strided(u.shape, row_strides(u))
     return y, u.new_empty(batch, dim, states), u.new_empty(batch, tiles, states, dim)
 
 
@@ -70,26 +75,25 @@ def scan_backward_operator(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of u, delta, A, B, C, D, z, delta_bias and initial_state, whether or not they were given."""
     (batch, dim, length), states, blocks = u.shape, A.shape[1], _blocks(u.shape[1])
-    inputs = ((grad_y, 3), (u, 3), (delta, 3), (A, 2), (B, 3), (C, 3), (D, 1), (z, 3), (delta_bias, 1))
-    arrays = [array_of(tensor, u, ndim) for tensor, ndim in inputs]
-    dtype = arrays[0].dtype
-    du, ddelta = np.empty((2, batch, dim, length), dtype)
-    dz = np.empty((batch, dim, length) if z is not None else (0, 0, 0), dtype)
-    dB, dC = np.empty((2, batch, states, length), dtype)
+    arrays = _inputs(u, delta, A, B, C, D, z, delta_bias)
+    du, ddelta, *gate = empty_rows(u, 2 if z is None else 3)
+    dz = gate[0] if gate else u.new_empty(0, 0, 0)
+    dB, dC = *empty_rows(B), *empty_rows(C)
+    outputs = [rows_of(tensor, u) for tensor in (du, ddelta, dz)]
+    dtype = arrays[2].dtype
     dA, (dD, dbias) = np.zeros((batch, dim, states), dtype), np.zeros((2, batch, dim), dtype)
-    dh = array_of(grad_last, u, 3).copy()
-    saved = array_of(checkpoints, u, 4)
+    dh, saved = array_of(grad_last, u, 3).copy(), array_of(checkpoints, u, 4)
     for first, last in _segments(length, bar_size=blocks * batch * states):
         start, stop = first * kernels.TILE, min(last * kernels.TILE, length)
         parts = np.empty((2, blocks, batch, states, stop - start), dtype)
         run_tasks(
-            kernels.scan_backward, batch * blocks, batch * dim * (stop - start) * states,
-            first, last, *arrays, delta_softplus, saved, dh, du, ddelta, dA, *parts, dD, dz, dbias,
+            kernels.scan_backward, batch * blocks, batch * dim * (stop - start) * states, dim, length,
+            first, last, rows_of(grad_y, u), *arrays, delta_softplus, saved, dh, *outputs, dA, *parts, dD, dbias,
         )  # fmt: skip
         for total, part in zip((dB, dC), parts, strict=True):
-            np.sum(part, axis=0, out=total[..., start:stop])
-    results = (du, ddelta, dA.sum(0), dB, dC, dD.sum(0), dz, dbias.sum(0), dh)
-    return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in results)  # type: ignore[return-value]
+            np.sum(part, axis=0, out=total[..., start:stop].numpy())
+    sums = [torch.from_numpy(part.sum(0)) for part in (dA, dD, dbias)]
+    return du, ddelta, sums[0], dB, dC, sums[1], dz, sums[2], torch.from_numpy(dh)
 
 
 def _segments(length: int, *, bar_size: int) -> list[tuple[int, int]]:
@@ -101,10 +105,11 @@ def _segments(length: int, *, bar_size: int) -> list[tuple[int, int]]:
 
 @scan_backward_operator.register_fake
 def _(grad_y, grad_last, checkpoints, u, delta, A, B, C, D, z, delta_bias, delta_softplus):  # type: ignore[no-untyped-def]
-    (batch, dim, length), states = u.shape, A.shape[1]
-    full, sequence, vector = (batch, dim, length), (batch, states, length), (dim,)
-    shapes = (full, full, (dim, states), sequence, sequence, vector, full if z is not None else (0, 0, 0), vector)
-    return tuple(u.new_empty(shape) for shape in (*shapes, (batch, dim, states)))
+    (batch, dim, _), states = u.shape, A.shape[1]
+    du, ddelta, dz = (u.new_empty_strided(u.shape, row_strides(u)) for _ in range(3))
+    dB, dC = (u.new_empty_strided(like.shape, row_strides(like)) for like in (B, C))
+    dA, dD, dbias, dh = (u.new_empty(shape) for shape in ((dim, states), dim, dim, (batch, dim, states)))
+    return du, ddelta, dA, dB, dC, dD, dz if z is not None else u.new_empty(0, 0, 0), dbias, dh
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

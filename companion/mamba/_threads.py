@@ -1,4 +1,9 @@
-"""Tasks of a compiled kernel on PyTorch's number of threads; how a tensor's memory reaches the kernel."""
+"""Tasks of a compiled kernel on PyTorch's number of threads; how a tensor's memory reaches the kernel.
+
+A kernel walks along time, which must be contiguous. In which order the sequences and channels lie does not matter to
+it: it takes the memory and the two steps, so that neither a projection's output (channels first) nor a part of a larger
+tensor has to be copied.
+"""
 
 import os
 from collections.abc import Callable
@@ -32,6 +37,38 @@ def run_tasks(kernel: Callable[..., None], tasks: int, work: int, *arguments: An
     bounds = [tasks * piece // pieces for piece in range(pieces + 1)]
     for done in [_pool(threads).submit(kernel, a, b, *arguments) for a, b in pairwise(bounds)]:
         done.result()
+
+
+Rows = tuple[np.ndarray, int, int]
+"""Memory of a tensor (batch, channels, length), and the steps to the next sequence and to the next channel."""
+
+
+def rows_of(tensor: Tensor | None, like: Tensor) -> Rows:
+    """The memory of a tensor (batch, channels, length); copied only if time is not contiguous; empty if there is none."""
+    if tensor is None:
+        return array_of(None, like, 1), 0, 0
+    tensor = tensor.detach()
+    if tensor.stride(2) != 1:
+        tensor = tensor.clone(memory_format=torch.contiguous_format)
+    (batch, channels, length), (to_batch, to_channel, _) = tensor.shape, tensor.stride()
+    extent = (batch - 1) * to_batch + (channels - 1) * to_channel + length if tensor.numel() else 0
+    return tensor.as_strided((extent,), (1,)).numpy(), to_batch, to_channel
+
+
+def empty_rows(like: Tensor, count: int = 1) -> list[Tensor]:
+    """`count` tensors (batch, channels, length) to be filled: time contiguous, the other axes in the order of `like`'s.
+
+    They lie side by side in numpy's memory: for a large array numpy asks the system for large pages, PyTorch does not,
+    and fresh memory costs more than the scan that fills it.
+    """
+    memory = np.empty((count, like.numel()), array_of(None, like, 1).dtype)
+    return [torch.from_numpy(part).as_strided(like.shape, row_strides(like)) for part in memory]
+
+
+def row_strides(like: Tensor) -> tuple[int, int, int]:
+    """Strides of `empty_rows`, for the fake kernels too."""
+    batch, channels, length = like.shape
+    return (length, batch * length, 1) if like.stride(1) > like.stride(0) else (channels * length, length, 1)
 
 
 def array_of(tensor: Tensor | None, like: Tensor, ndim: int) -> np.ndarray:

@@ -102,20 +102,20 @@ class Mamba(nn.Module):
         """Map x (batch, length, d_model) to an output of the same shape; bar t sees bars 0 to t only."""
         if x.ndim != 3 or x.shape[2] != self.d_model:
             raise ValueError(f"x: expected shape (batch, length, {self.d_model}), got {tuple(x.shape)}")
-        u, z = self._project_in(x)
+        shape, rows = x.shape[:2], x.flatten(0, 1).T
+        u, z = (_sequences(half, shape) for half in self._project_in(rows))
         u = causal_conv_silu(u, self.conv1d.weight[:, 0], self.conv1d.bias)
-        selected = _left_product(self.x_proj.weight, u)
-        dt, B, C = selected.split([self.dt_rank, self.d_state, self.d_state], dim=1)
-        delta = _left_product(self.dt_proj.weight, dt)
+        dt, B, C = (self.x_proj.weight @ _rows(u)).split([self.dt_rank, self.d_state, self.d_state])
+        delta = _sequences(self.dt_proj.weight @ dt, shape)
+        B, C = _sequences(B, shape), _sequences(C, shape)
         A = -self.A_log.exp()
         y = selective_scan(u, delta, A, B, C, self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True)
         assert isinstance(y, Tensor)
-        out = y.mT.bmm(self.out_proj.weight.mT.expand(len(x), -1, -1))
-        return out if self.out_proj.bias is None else out + self.out_proj.bias
+        return self.out_proj(_rows(y).T).view(x.shape)
 
-    def _project_in(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Input of the convolution and gate, each (batch, d_inner, length) with time contiguous."""
-        halves = [_left_product(weight, x.mT) for weight in self.in_proj.weight.chunk(2)]
+    def _project_in(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Input of the convolution and gate, each (d_inner, batch * length), of rows (d_model, batch * length)."""
+        halves = [weight @ rows for weight in self.in_proj.weight.chunk(2)]
         if self.in_proj.bias is not None:
             halves = [half + bias[:, None] for half, bias in zip(halves, self.in_proj.bias.chunk(2), strict=True)]
         return halves[0], halves[1]
@@ -151,6 +151,15 @@ class Mamba(nn.Module):
         return StackParts([self], [None])
 
 
-def _left_product(weight: Tensor, x: Tensor) -> Tensor:
-    """Return weight @ x for each sequence of a batch; `@` would first copy x with its axes turned."""
-    return weight.expand(len(x), -1, -1).bmm(x)
+# Inside the block the channels lie first in memory and time last. Each projection is then one product of two matrices
+# for the whole batch, forward and backward, and the scan finds time contiguous: nothing is copied in between.
+
+
+def _sequences(rows: Tensor, shape: torch.Size) -> Tensor:
+    """Rows (channels, batch * length) seen as sequences (batch, channels, length) of shape (batch, length)."""
+    return rows.unflatten(1, shape).transpose(0, 1)
+
+
+def _rows(sequences: Tensor) -> Tensor:
+    """Sequences (batch, channels, length) as rows (channels, batch * length)."""
+    return sequences.transpose(0, 1).flatten(1)

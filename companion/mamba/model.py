@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from companion.mamba._norm import RMSNorm
 from companion.mamba._step import StackParts, compiled_stack
 from companion.mamba.block import Mamba, MambaState
 from companion.mamba.checkpoint import read_checkpoint, write_checkpoint
@@ -62,9 +63,9 @@ class MarketMamba(nn.Module):
         super().__init__()
         self.config = c = config or MarketMambaConfig()
         self.embedding = nn.Linear(N_FEATURES, c.d_model)
-        self.norms = nn.ModuleList(nn.RMSNorm(c.d_model, eps=1e-6) for _ in range(c.n_layers))
+        self.norms = nn.ModuleList(RMSNorm(c.d_model, eps=1e-6) for _ in range(c.n_layers))
         self.blocks = nn.ModuleList(Mamba(c.d_model, c.d_state, c.d_conv, c.expand) for _ in range(c.n_layers))
-        self.final_norm = nn.RMSNorm(c.d_model, eps=1e-6)
+        self.final_norm = RMSNorm(c.d_model, eps=1e-6)
         self.head = nn.Linear(c.d_model, len(c.horizons))
 
     def latent(self, features: Tensor) -> Tensor:

@@ -134,3 +134,13 @@ def test_wrong_input_is_named():
         make_block()(make_input(3, 8))
     with pytest.raises(ValueError, match="dt_init: expected 'random' or 'constant', got 'uniform'"):
         Mamba(8, dt_init="uniform")
+
+
+@pytest.mark.parametrize(("batch", "length"), [(0, 5), (2, 0)])
+def test_nothing_in_nothing_out(batch, length):
+    block = Mamba(8)
+    x = torch.zeros(batch, length, 8, requires_grad=True)
+    y = block(x)
+    y.sum().backward()
+    assert y.shape == x.shape
+    assert not any(parameter.grad.any() for parameter in block.parameters() if parameter.grad is not None)

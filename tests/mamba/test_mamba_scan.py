@@ -77,6 +77,33 @@ def test_back_ends_equal_the_reference(backend, batch, dim, length, state, dtype
         assert relative_error(value.double(), reference[name]) < TOLERANCE[dtype], name
 
 
+def in_memory_order(order, tensor):
+    """The same numbers with their axes laid out in another order, or as a part of a larger tensor."""
+    if order == "part":
+        whole = torch.zeros([n + 2 for n in tensor.shape], dtype=tensor.dtype)
+        part = whole[tuple(slice(1, 1 + n) for n in tensor.shape)]
+        return part.copy_(tensor)
+    inverse = [order.index(axis) for axis in range(3)]
+    return tensor.permute(order).contiguous().permute(inverse)
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 1, 0), (1, 2, 0), "part"])
+@pytest.mark.parametrize("length", [0, 1, 70])
+def test_any_layout_in_memory_gives_the_same_bits(order, length):
+    inputs = make_inputs(3, 33, length, 5, dtype=torch.float32)
+    moved = {name: in_memory_order(order, t) if t.ndim == 3 else t for name, t in inputs.items()}
+    expected = outputs_and_gradients(inputs, backend="cpu", softplus=True)
+    values = outputs_and_gradients(moved, backend="cpu", softplus=True)
+    assert all(torch.equal(values[name], expected[name]) for name in expected)
+
+
+def test_an_expanded_input_gives_the_same_bits():
+    inputs = make_inputs(1, 3, 40, 5, dtype=torch.float32)
+    inputs = {name: tensor.expand(4, -1, -1) if tensor.ndim == 3 else tensor for name, tensor in inputs.items()}
+    dense = {name: tensor.contiguous() for name, tensor in inputs.items()}
+    assert torch.equal(selective_scan(**inputs, delta_softplus=True), selective_scan(**dense, delta_softplus=True))
+
+
 @pytest.mark.parametrize("backend", ["cpu", "chunked"])
 def test_gradients_match_finite_differences(backend):
     inputs = {name: tensor.requires_grad_() for name, tensor in make_inputs(2, 3, 5, 2).items()}
