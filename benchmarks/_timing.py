@@ -71,7 +71,7 @@ def main(name: str, measure: Callable[[bool], list[Row]], description: str) -> N
 
 def setting() -> dict[str, Any]:
     """What the figures depend on, the machine aside."""
-    packages = ("torch", "numba", "mambapy", "transformers")
+    packages = ("torch", "numba", "mambapy", "transformers", "hestonpy", "QuantLib")
     return {"threads": torch.get_num_threads(), **{package: version(package) for package in packages}}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import companion
 from companion.errors import InputError
 
-RECORDED_PACKAGES = ("numpy", "pandas", "torch", "scikit-learn", "numba")
+RECORDED_PACKAGES = ("numpy", "pandas", "pyarrow", "torch", "scikit-learn", "numba")
 
 
 @contextmanager
@@ -58,8 +58,14 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_folder(path: str | Path) -> str:
+    """SHA-256 of the names and the bytes of the files that lie in a folder, in hexadecimal."""
+    files = sorted(file for file in Path(path).iterdir() if file.is_file())
+    return hashlib.sha256("".join(f"{sha256_file(file)}  {file.name}\n" for file in files).encode()).hexdigest()
+
+
 def provenance(*, seed: int | None, config: Mapping[str, Any], inputs: Mapping[str, str | Path]) -> dict[str, Any]:
-    """Where an artifact came from: seed, configuration, versions, and the SHA-256 of every input file.
+    """Where an artifact came from: seed, configuration, versions, and the SHA-256 of every input file or folder.
 
     There is no time stamp: the same inputs give the same bytes.
     """
@@ -69,5 +75,9 @@ def provenance(*, seed: int | None, config: Mapping[str, Any], inputs: Mapping[s
         "packages": {name: version(name) for name in RECORDED_PACKAGES},
         "seed": seed,
         "config": dict(config),
-        "inputs": {name: {"file": Path(path).name, "sha256": sha256_file(path)} for name, path in inputs.items()},
+        "inputs": {name: _identity(Path(path)) for name, path in inputs.items()},
     }
+
+
+def _identity(path: Path) -> dict[str, str]:
+    return {"file": path.name, "sha256": sha256_folder(path) if path.is_dir() else sha256_file(path)}

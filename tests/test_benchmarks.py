@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NAMES = ("scan", "training_step", "streaming", "length_and_memory")
+NAMES = ("scan", "training_step", "streaming", "length_and_memory", "heston")
 
 
 @pytest.mark.parametrize("name", NAMES)

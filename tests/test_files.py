@@ -59,3 +59,17 @@ def test_provenance_changes_with_an_input_and_with_nothing_else(tmp_path):
     assert first == again
     assert first["inputs"]["data"]["sha256"] != sha256_file(file)
     assert str(tmp_path) not in str(first)
+
+
+def test_provenance_of_a_folder_changes_with_a_name_or_a_byte(tmp_path):
+    def digest():
+        return provenance(seed=1, config={}, inputs={"data": tmp_path})["inputs"]["data"]["sha256"]
+
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "b").write_text("x")
+    first = digest()
+    assert digest() == first
+    (tmp_path / "b").rename(tmp_path / "c")
+    second = digest()
+    (tmp_path / "c").write_text("y")
+    assert len({first, second, digest()}) == 3

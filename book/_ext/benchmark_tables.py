@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results.json"
-ORDER = ("scan", "training_step", "streaming", "length_and_memory")
+ORDER = ("scan", "training_step", "streaming", "length_and_memory", "heston")
 HEADINGS = ("Case", "Contender", "Median", "Against companion")
 
 

@@ -19,21 +19,23 @@ KERNEL: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 LN2_HIGH = 6.93147180369123816490e-01
 LN2_LOW = 1.90821492927058770002e-10
-MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
-ONE_BITS = np.int64(0x3FF0000000000000)
-FIFTY_TWO = np.int64(52)
-BIAS = np.int64(1023)
+FIFTY_TWO = np.uint64(52)
+MANTISSA = np.uint64(0x000FFFFFFFFFFFFF)
+ROOT_HALF = np.uint64(0x3FE6A09E667F3BCE)  # bits of the first number above sqrt(1/2)
+TO_NEXT_POWER = np.uint64(0x3FF0000000000000 - 0x3FE6A09E667F3BCE)
+# An integer added to 2**52 stands in the low bits of the sum; to 1.5 * 2**52 also a negative one. Numbers turn into
+# integers and back this way because few processors convert between the two in vector registers.
+BEHIND_52 = np.uint64(0x4330000000000000)
+SHIFT_52 = 6755399441055744.0
+ONE, TWO, TO_SIGN = np.uint64(1), np.uint64(2), np.uint64(62)
 
 
 @compiled(**INLINE)
 def log(x: float) -> float:
     """Natural logarithm of a positive, normal, finite number."""
-    bits = np.float64(x).view(np.int64)
-    exponent = float((bits >> FIFTY_TWO) - BIAS)
-    mantissa = np.int64((bits & MANTISSA) | ONE_BITS).view(np.float64)
-    high = mantissa > 1.4142135623730951  # keep the mantissa within [sqrt(1/2), sqrt(2)]
-    exponent = exponent + 1.0 if high else exponent
-    mantissa = 0.5 * mantissa if high else mantissa
+    bits = np.float64(x).view(np.uint64) + TO_NEXT_POWER  # raises the exponent where the mantissa exceeds sqrt(2)
+    exponent = np.uint64((bits >> FIFTY_TWO) | BEHIND_52).view(np.float64) - (2.0**52 + 1023.0)
+    mantissa = np.uint64((bits & MANTISSA) + ROOT_HALF).view(np.float64)  # within [sqrt(1/2), sqrt(2)]
     f = mantissa - 1.0
     s = f / (2.0 + f)
     z = s * s
@@ -51,7 +53,7 @@ def log(x: float) -> float:
 def exp(x: float) -> float:
     """Exponential of a number in [-700, 700]; numbers beyond are clipped to it."""
     x = min(max(x, -700.0), 700.0)
-    n = math.floor(x * 1.44269504088896338700 + 0.5)
+    n = np.floor(x * 1.44269504088896338700 + 0.5)
     high = x - n * LN2_HIGH
     low = n * LN2_LOW
     r = high - low
@@ -65,7 +67,7 @@ def exp(x: float) -> float:
         )
     )
     y = 1.0 - ((low - (r * c) / (2.0 - c)) - high)
-    return y * np.int64((np.int64(n) + BIAS) << FIFTY_TWO).view(np.float64)
+    return y * np.uint64(np.float64(n + (SHIFT_52 + 1023.0)).view(np.uint64) << FIFTY_TWO).view(np.float64)
 
 
 @compiled(**INLINE)
@@ -78,7 +80,7 @@ def expm1(x: float) -> float:
 @compiled(**INLINE)
 def cos_sin_turns(u: float) -> tuple[float, float]:
     """Cosine and sine of ``2 pi u`` for u in [0, 1)."""
-    quarter = math.floor(4.0 * u + 0.5)
+    quarter = np.floor(4.0 * u + 0.5)
     x = (4.0 * u - quarter) * (0.5 * math.pi)
     z = x * x
     s = x + x * z * (
@@ -111,9 +113,12 @@ def cos_sin_turns(u: float) -> tuple[float, float]:
             )
         )
     )
-    odd = quarter == 1.0 or quarter == 3.0
-    cosine = s if odd else c
-    sine = c if odd else s
-    cosine = -cosine if quarter == 1.0 or quarter == 2.0 else cosine
-    sine = -sine if quarter == 2.0 or quarter == 3.0 else sine
-    return cosine, sine
+    q = np.float64(quarter + SHIFT_52).view(np.uint64)
+    odd = (q & ONE) != np.uint64(0)
+    cosine, sine = np.float64(s if odd else c), np.float64(c if odd else s)
+    cosine_sign = np.uint64(((q + ONE) & TWO) << TO_SIGN)  # set in the second and third quarter
+    sine_sign = np.uint64((q & TWO) << TO_SIGN)  # in the third and fourth
+    return (
+        np.uint64(cosine.view(np.uint64) ^ cosine_sign).view(np.float64),
+        np.uint64(sine.view(np.uint64) ^ sine_sign).view(np.float64),
+    )

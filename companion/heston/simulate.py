@@ -19,6 +19,7 @@ PSI_SWITCH = 1.5  # Andersen's psi_c: any value in [1, 2] works
 TINY = 1e-300
 LANES = 32  # paths that one core carries side by side in its vector registers
 BLOCK = 8 * LANES
+TILE = 32  # steps that are kept with the lanes side by side, before they are written out path by path
 
 Array = NDArray[np.float64]
 
@@ -89,45 +90,117 @@ def simulate_heston(
     ValueError
         If an argument is out of range; the message names it.
     """
+    price, variance = _simulate(params, n_paths, n_steps, dt, s0, scheme, seed, terminal=False)
+    return HestonPaths(price, variance)
+
+
+def simulate_heston_terminal(
+    params: HestonParams,
+    *,
+    n_paths: int,
+    n_steps: int,
+    dt: float = 1 / 252,
+    s0: float = 100.0,
+    scheme: Scheme = "qe",
+    seed: int | np.random.Generator,
+) -> tuple[Array, Array]:
+    """Price and variance at the last step only: the same bits as the last columns of `simulate_heston`.
+
+    The memory is that of the result, two numbers a path, however many the steps.
+
+    Parameters
+    ----------
+    params, n_paths, n_steps, dt, s0, scheme, seed
+        As in `simulate_heston`.
+
+    Returns
+    -------
+    price, variance : float64 arrays of shape (n_paths,)
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range; the message names it.
+    """
+    price, variance = _simulate(params, n_paths, n_steps, dt, s0, scheme, seed, terminal=True)
+    return price[:, 0], variance[:, 0]
+
+
+def _simulate(
+    params: HestonParams,
+    n_paths: int,
+    n_steps: int,
+    dt: float,
+    s0: float,
+    scheme: Scheme,
+    seed: int | np.random.Generator,
+    *,
+    terminal: bool,
+) -> tuple[Array, Array]:
+    """Arrays of shape (n_paths, n_steps + 1), or (n_paths, 1) for the last step alone."""
     if not isinstance(params, HestonParams):
         raise ValueError(f"params must be HestonParams, got {params!r}")  # noqa: TRY004 - one kind of error for arguments
     if scheme not in ("qe", "euler"):
         raise ValueError(f"scheme must be 'qe' or 'euler', got {scheme!r}")
     n_paths, n_steps = check_count("n_paths", n_paths), check_count("n_steps", n_steps)
     dt, s0, key = check_positive("dt", dt), check_positive("s0", s0), key_from_seed(seed)
-    price, variance = np.empty((n_paths, n_steps + 1)), np.empty((n_paths, n_steps + 1))
+    shape = (n_paths, 1 if terminal else n_steps + 1)
+    price, variance = np.empty(shape), np.empty(shape)
     kernel = _qe_block if scheme == "qe" else _euler_block
     numbers = params.as_array()
 
     def block(first: int, last: int) -> None:
-        kernel(key, first, numbers, dt, s0, price[first:last], variance[first:last])
+        kernel(key, first, numbers, dt, s0, n_steps, price[first:last], variance[first:last])
 
     for_blocks(block, n_paths, block=BLOCK)
-    return HestonPaths(price, variance)
+    return price, variance
+
+
+@compiled(**KERNEL)
+def _store(
+    xs: Array, vs: Array, s0: float, row: int, start: int, steps: int, n_steps: int, price: Array, variance: Array
+) -> None:
+    """Write a tile of log prices and variances, (TILE, LANES), to the rows from `row` and the columns from `start`.
+
+    Arrays with one column get the last step alone.
+    """
+    first = 0 if price.shape[1] > 1 else steps - 1
+    for t in range(first, steps):
+        for lane in range(LANES):
+            xs[t, lane] = s0 * exp(xs[t, lane])
+            vs[t, lane] = max(vs[t, lane], 0.0)
+    for lane in range(min(LANES, price.shape[0] - row)):
+        if price.shape[1] > 1:
+            for t in range(steps):
+                price[row + lane, start + t] = xs[t, lane]
+                variance[row + lane, start + t] = vs[t, lane]
+        elif start + steps > n_steps:
+            price[row + lane, 0] = xs[first, lane]
+            variance[row + lane, 0] = vs[first, lane]
 
 
 @compiled(**KERNEL)
 def _euler_block(
-    key: np.uint64, first: int, params: Array, dt: float, s0: float, price: Array, variance: Array
+    key: np.uint64, first: int, params: Array, dt: float, s0: float, n_steps: int, price: Array, variance: Array
 ) -> None:
-    """Fill `price` and `variance`, (n_rows, n_steps + 1), with the paths from `first` on, `LANES` at a time."""
+    """Fill `price` and `variance`, one row a path, with the paths from `first` on, `LANES` at a time."""
     mu, kappa, theta, xi, rho, v0 = params
     rest = math.sqrt(1.0 - rho * rho)
-    x, v, s = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    x, v, xs, vs = np.empty(LANES), np.empty(LANES), np.empty((TILE, LANES)), np.empty((TILE, LANES))
     price[:, 0], variance[:, 0] = s0, v0
     for row in range(0, price.shape[0], LANES):
         x[:], v[:] = 0.0, v0
-        for step in range(1, price.shape[1]):
-            for lane in range(LANES):
-                z_v, z = normal_pair(key, first + row + lane, NOISE, step)
-                plus = max(v[lane], 0.0)
-                shock = math.sqrt(plus * dt)
-                x[lane] += (mu - 0.5 * plus) * dt + shock * (rho * z_v + rest * z)
-                v[lane] += kappa * (theta - plus) * dt + xi * shock * z_v
-                s[lane] = s0 * exp(x[lane])
-            for lane in range(min(LANES, price.shape[0] - row)):
-                price[row + lane, step] = s[lane]
-                variance[row + lane, step] = max(v[lane], 0.0)
+        for start in range(1, n_steps + 1, TILE):
+            steps = min(TILE, n_steps + 1 - start)
+            for t in range(steps):
+                for lane in range(LANES):
+                    z_v, z = normal_pair(key, first + row + lane, NOISE, start + t)
+                    plus = max(v[lane], 0.0)
+                    shock = math.sqrt(plus * dt)
+                    x[lane] += (mu - 0.5 * plus) * dt + shock * (rho * z_v + rest * z)
+                    v[lane] += kappa * (theta - plus) * dt + xi * shock * z_v
+                    xs[t, lane], vs[t, lane] = x[lane], v[lane]
+            _store(xs, vs, s0, row, start, steps, n_steps, price, variance)
 
 
 @compiled(**INLINE)
@@ -158,8 +231,14 @@ def _exponential(m: float, psi: float, u: float, tilt: float) -> tuple[float, fl
 
 
 @compiled(**KERNEL)
-def _qe_block(key: np.uint64, first: int, params: Array, dt: float, s0: float, price: Array, variance: Array) -> None:
-    """As `_euler_block`. Both branches are evaluated and one is kept, so that the loop over lanes has no jump."""
+def _qe_block(
+    key: np.uint64, first: int, params: Array, dt: float, s0: float, n_steps: int, price: Array, variance: Array
+) -> None:
+    """As `_euler_block`.
+
+    All lanes take the quadratic branch. Where some need the exponential one, all take that as well and each keeps its
+    own, so that no loop over lanes has a jump.
+    """
     mu, kappa, theta, xi, rho, v0 = params
     decay, relaxed = exp(-kappa * dt), -expm1(-kappa * dt)
     from_v = xi * xi * decay * relaxed / kappa
@@ -168,26 +247,40 @@ def _qe_block(key: np.uint64, first: int, params: Array, dt: float, s0: float, p
     k0, k1, k2 = -rho * kappa * theta / xi * dt, middle - rho / xi, middle + rho / xi
     k3 = 0.5 * dt * (1.0 - rho * rho)
     tilt = k2 + 0.5 * k3  # Andersen's A
-    x, v, s = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    x, v, xs, vs = np.empty(LANES), np.empty(LANES), np.empty((TILE, LANES)), np.empty((TILE, LANES))
+    noise, mean, spread, new, constant = (
+        np.empty(LANES),
+        np.empty(LANES),
+        np.empty(LANES),
+        np.empty(LANES),
+        np.empty(LANES),
+    )
     price[:, 0], variance[:, 0] = s0, v0
     for row in range(0, price.shape[0], LANES):
         x[:], v[:] = 0.0, v0
-        for step in range(1, price.shape[1]):
-            for lane in range(LANES):
-                path, old = first + row + lane, v[lane]
-                z_v, z = normal_pair(key, path, NOISE, step)
-                u = uniform_pair(key, path, ATOM, step)[0]
-                m = theta * relaxed + old * decay
-                psi = (old * from_v + from_theta) / (m * m)
-                near, near_log_mean, near_exists = _quadratic(m, psi, z_v, tilt)
-                far, far_log_mean, far_exists = _exponential(m, psi, u, tilt)
-                new = near if psi <= PSI_SWITCH else far
-                log_mean = near_log_mean if psi <= PSI_SWITCH else far_log_mean
-                exists = near_exists if psi <= PSI_SWITCH else far_exists
-                constant = -log_mean - (k1 + 0.5 * k3) * old if exists else k0
-                x[lane] += mu * dt + constant + k1 * old + k2 * new + math.sqrt(k3 * (old + new)) * z
-                v[lane] = new
-                s[lane] = s0 * exp(x[lane])
-            for lane in range(min(LANES, price.shape[0] - row)):
-                price[row + lane, step] = s[lane]
-                variance[row + lane, step] = v[lane]
+        for start in range(1, n_steps + 1, TILE):
+            steps = min(TILE, n_steps + 1 - start)
+            for t in range(steps):
+                n_far = 0
+                for lane in range(LANES):
+                    z_v, noise[lane] = normal_pair(key, first + row + lane, NOISE, start + t)
+                    m = theta * relaxed + v[lane] * decay
+                    psi = (v[lane] * from_v + from_theta) / (m * m)
+                    new[lane], log_mean, exists = _quadratic(m, psi, z_v, tilt)
+                    constant[lane] = -log_mean - (k1 + 0.5 * k3) * v[lane] if exists else k0
+                    mean[lane], spread[lane] = m, psi
+                    n_far += psi > PSI_SWITCH
+                if n_far > 0:
+                    for lane in range(LANES):
+                        u = uniform_pair(key, first + row + lane, ATOM, start + t)[0]
+                        tail, log_mean, exists = _exponential(mean[lane], spread[lane], u, tilt)
+                        far = -log_mean - (k1 + 0.5 * k3) * v[lane] if exists else k0
+                        new[lane] = new[lane] if spread[lane] <= PSI_SWITCH else tail
+                        constant[lane] = constant[lane] if spread[lane] <= PSI_SWITCH else far
+                for lane in range(LANES):
+                    old = v[lane]
+                    drift = mu * dt + constant[lane] + k1 * old + k2 * new[lane]
+                    x[lane] += drift + math.sqrt(k3 * (old + new[lane])) * noise[lane]
+                    v[lane] = new[lane]
+                    xs[t, lane], vs[t, lane] = x[lane], v[lane]
+            _store(xs, vs, s0, row, start, steps, n_steps, price, variance)

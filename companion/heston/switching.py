@@ -149,6 +149,7 @@ class RegimeSwitchingHeston:
         dt: float = 1 / 252,
         s0: float = 100.0,
         substeps: int = 4,
+        first_path: int = 0,
         seed: int | np.random.Generator,
     ) -> RegimePaths:
         """Simulate `n_paths` independent paths of `n_steps` bars.
@@ -164,6 +165,8 @@ class RegimeSwitchingHeston:
             Length of a bar in years.
         s0 : float
             Price at the start.
+        first_path : int
+            Number of the first path: ``first_path=7, n_paths=3`` gives the rows 7, 8 and 9 of a larger simulation.
         seed : int or numpy.random.Generator
 
         Raises
@@ -173,6 +176,7 @@ class RegimeSwitchingHeston:
         """
         n_paths, n_steps = check_count("n_paths", n_paths), check_count("n_steps", n_steps)
         dt, s0, substeps = check_positive("dt", dt), check_positive("s0", s0), check_count("substeps", substeps)
+        first_path = check_count("first_path", first_path, least=0)
         key, params = key_from_seed(seed), self.params_array()
         law, transition = np.cumsum(self.stationary), np.cumsum(self.transition, axis=1)
         shape = (n_paths, n_steps + 1)
@@ -180,9 +184,8 @@ class RegimeSwitchingHeston:
 
         def block(first: int, last: int) -> None:
             rows = slice(first, last)
-            _simulate_block(
-                key, first, params, law, transition, dt, s0, substeps, price[rows], variance[rows], regime[rows]
-            )
+            arrays = price[rows], variance[rows], regime[rows]
+            _simulate_block(key, first_path + first, params, law, transition, dt, s0, substeps, *arrays)
 
         for_blocks(block, n_paths, block=BLOCK)
         return RegimePaths(price, variance, regime)

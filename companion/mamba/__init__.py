@@ -1,7 +1,7 @@
 """Mamba on an ordinary computer: the selective scan, the block, and the model of the market built from it."""
 
 from companion.mamba.block import Mamba, MambaState
-from companion.mamba.features import future_log_variance, market_features, past_log_variance
+from companion.mamba.features import market_features, past_log_variance
 from companion.mamba.linear_ssm import (
     KalmanPath,
     discretize,
@@ -14,6 +14,7 @@ from companion.mamba.linear_ssm import (
 )
 from companion.mamba.model import MarketMamba, MarketMambaConfig, forecasts, latents, load_pretrained
 from companion.mamba.scan import selective_scan
+from companion.mamba.targets import future_log_variance
 from companion.mamba.train import TrainConfig, TrainResult, train
 
 __all__ = [

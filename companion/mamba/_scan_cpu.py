@@ -1,9 +1,9 @@
 """The selective scan compiled for the processor: forward and backward over blocks of channels and bars.
 
-The tensors have mamba-ssm's shapes, with time contiguous. A task is one sequence and `LANES` of its channels. It walks along
-time in tiles of `TILE` bars, copies the tile so that the channels lie side by side, and runs the recurrence one state
-at a time over all lanes at once. No array has batch x length x dim x state elements: the forward pass keeps the state
-at each tile's first bar, the backward pass recomputes the states inside the tile from it.
+The tensors have mamba-ssm's shapes, with time contiguous. A task is one sequence and `LANES` of its channels. It walks
+along time in tiles of `TILE` bars, copies the tile so that the channels lie side by side, and runs the recurrence one
+state at a time over all lanes at once. No array has batch x length x dim x state elements: the forward pass keeps the
+state at each tile's first bar, the backward pass recomputes the states inside the tile from it.
 
 Every task writes to its own part of every output, so the result has the same bits for any number of threads. The sums
 over tasks (gradients of A, B, C, D and the bias) are taken afterwards, in a fixed order.
@@ -95,8 +95,8 @@ def scan_forward(  # type: ignore[no-untyped-def]
 ):
     """Tasks `first_task` to `last_task` of the forward pass. Empty D, z, bias, initial mean that there is none.
 
-    u, delta, B, C, z and y are given as `_threads.Rows`. Writes y (batch, dim, length), last (batch, dim, state) and checkpoints (batch, tiles, state, dim), the state before
-    each tile.
+    u, delta, B, C, z and y are given as `_threads.Rows`. Writes y (batch, dim, length), last (batch, dim, state) and
+    checkpoints (batch, tiles, state, dim), the state before each tile.
     """
     states = A.shape[1]
     blocks = (dim + LANES - 1) // LANES

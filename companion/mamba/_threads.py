@@ -44,7 +44,7 @@ Rows = tuple[np.ndarray, int, int]
 
 
 def rows_of(tensor: Tensor | None, like: Tensor) -> Rows:
-    """The memory of a tensor (batch, channels, length); copied only if time is not contiguous; empty if there is none."""
+    """Memory of a tensor (batch, channels, length), a copy only if time is not contiguous; empty if there is none."""
     if tensor is None:
         return array_of(None, like, 1), 0, 0
     tensor = tensor.detach()

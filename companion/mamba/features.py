@@ -1,4 +1,4 @@
-"""What the model sees of a market and what it is asked to foretell: both functions of the log returns alone."""
+"""What the model, and its baseline, see of a market at a bar: functions of the log returns up to it."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -6,8 +6,10 @@ from numpy.typing import ArrayLike, NDArray
 SCALE = 0.01
 """One percent a day: the fixed unit of returns inside the model. Nothing is estimated, so nothing can leak."""
 N_FEATURES = 3
+FLOOR = 0.02
+"""Percent squared, added to a mean square before its log: a spell without a move counts as quiet, not as infinite."""
 _CLIP = 10.0
-_FLOOR_NOW, _FLOOR_MEAN = 0.01, 0.02
+_FLOOR_NOW = 0.01
 
 
 def check_log_returns(log_returns: ArrayLike) -> NDArray[np.float64]:
@@ -38,28 +40,6 @@ def market_features(log_returns: ArrayLike) -> NDArray[np.float32]:
     return np.stack([np.clip(column, -_CLIP, _CLIP) for column in columns], axis=-1).astype(np.float32)
 
 
-def future_log_variance(log_returns: ArrayLike, horizons: tuple[int, ...]) -> NDArray[np.float64]:
-    r"""Targets: :math:`\log(\frac{1}{H} \sum_{k=1}^{H} x_{t+k}^2 + 0.02)` for each horizon H, with x in percent.
-
-    Parameters
-    ----------
-    log_returns : array of shape (n_bars,) or (n_paths, n_bars)
-    horizons : tuple of int
-        Numbers of future bars to average over.
-
-    Returns
-    -------
-    float64 array of shape (…, n_bars - max(horizons), len(horizons)): the bars whose whole future is known.
-    """
-    square = (check_log_returns(log_returns) / SCALE) ** 2
-    known = square.shape[-1] - max(horizons)
-    if known < 1:
-        raise ValueError(f"log_returns: {square.shape[-1]} bars are too few for a horizon of {max(horizons)}")
-    total = np.concatenate([np.zeros((*square.shape[:-1], 1)), np.cumsum(square, axis=-1)], axis=-1)
-    means = [(total[..., 1 + h : 1 + h + known] - total[..., 1 : 1 + known]) / h for h in horizons]
-    return np.log(np.stack(means, axis=-1) + _FLOOR_MEAN)
-
-
 def past_log_variance(log_returns: ArrayLike, windows: tuple[int, ...]) -> NDArray[np.float64]:
     r"""Regressors of the HAR baseline: :math:`\log(\frac{1}{W} \sum_{k=0}^{W-1} x_{t-k}^2 + 0.02)` for each window W.
 
@@ -82,4 +62,4 @@ def past_log_variance(log_returns: ArrayLike, windows: tuple[int, ...]) -> NDArr
     end = np.arange(1, square.shape[-1] + 1)
     starts = [np.maximum(end - window, 0) for window in windows]
     means = [(total[..., end] - total[..., start]) / (end - start) for start in starts]
-    return np.log(np.stack(means, axis=-1) + _FLOOR_MEAN)
+    return np.log(np.stack(means, axis=-1) + FLOOR)

@@ -1,4 +1,4 @@
-"""Training by one recipe: forecast the log variance of the coming bars from a latent blurred with noise."""
+"""Training by one recipe, and the alternatives it was chosen from: other targets, other horizons, no noise."""
 
 import hashlib
 import json
@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from companion._files import atomic_path
 from companion.errors import InputError
-from companion.mamba.features import check_log_returns, future_log_variance, market_features
+from companion.mamba.features import check_log_returns, market_features
 from companion.mamba.model import MarketMamba, MarketMambaConfig
+from companion.mamba.targets import TARGETS, check_target
 
 Progress = Callable[[int, int, float], None]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -30,6 +30,13 @@ class TrainConfig:
     `latent_noise` is the standard deviation of the noise added to the latent before the head, in training only: the
     head can then read only what the latent says loudly, which pulls the regimes apart. `dtype` is the arithmetic of
     training; in float64, rounding that differs between processors stays too small to steer the run.
+
+    `target` is what the head forecasts, one output a horizon of the model, with returns in percent:
+
+    - ``"log_variance"``: log mean squared return over each horizon, by mean squared error; see `future_log_variance`.
+      With ``horizons=(1,)`` it is the log square of the next return.
+    - ``"return"``, ``"absolute_return"``: the next return or its size, by mean squared error; ``horizons=(1,)``.
+    - ``"gaussian_nll"``: the log variance of the next return, by Gaussian likelihood; ``horizons=(1,)``.
     """
 
     model: MarketMambaConfig = field(default_factory=MarketMambaConfig)
@@ -43,8 +50,10 @@ class TrainConfig:
     clip: float = 1.0
     latent_noise: float = 1.0
     dtype: str = "float32"
+    target: str = "log_variance"
 
     def __post_init__(self) -> None:
+        check_target(self.target, self.model.horizons)
         for name in ("steps", "batch", "length"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a positive integer, got {getattr(self, name)!r}")
@@ -135,7 +144,8 @@ class _Run:
     def __init__(self, returns: NDArray[np.float64], config: TrainConfig, seed: int) -> None:
         self.config, self.seed = config, seed
         self.features = market_features(returns)
-        self.targets = future_log_variance(returns, config.model.horizons)
+        self.target = TARGETS[config.target]
+        self.observed = self.target.observe(returns, config.model.horizons)
         self.dtype = _DTYPES[config.dtype]
         self.model = initial_model(config.model, seed=seed).to(self.dtype).train()
         self.optimizer = torch.optim.AdamW(
@@ -147,11 +157,11 @@ class _Run:
 
     def advance(self, step: int) -> None:
         """Take one step of the optimizer and record its loss."""
-        features, targets, noise = self._batch(step)
+        features, observed, noise = self._batch(step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, step)
         forecast = self.model.head(self.model.latent(features) + noise)
-        loss = functional.mse_loss(forecast, targets)
+        loss = self.target.loss(forecast, observed)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
@@ -167,10 +177,10 @@ class _Run:
         rng = np.random.default_rng([self.seed, step])
         c = self.config
         paths = rng.integers(self.features.shape[0], size=c.batch)
-        starts = rng.integers(self.targets.shape[1] - c.length + 1, size=c.batch)
+        starts = rng.integers(self.observed.shape[1] - c.length + 1, size=c.batch)
         bars = starts[:, None] + np.arange(c.length)
         noise = c.latent_noise * rng.standard_normal((c.batch, c.length, c.model.d_model), dtype=np.float32)
-        arrays = self.features[paths[:, None], bars], self.targets[paths[:, None], bars], noise
+        arrays = self.features[paths[:, None], bars], self.observed[paths[:, None], bars], noise
         x, y, e = (torch.from_numpy(array).to(self.dtype) for array in arrays)
         return x, y, e
 

@@ -10,14 +10,12 @@ import numpy as np
 import pandas as pd
 
 from companion._files import provenance
+from companion._tables import read_table, write_table
 from companion.datasets import CARDS, load_sp500, load_sp500_close, log_returns, read_prices
 from companion.errors import InputError
 from companion.heston import RegimePaths
+from companion.heston.ensemble import MARKETS, open_ensemble
 from companion.mamba import MarketMamba
-from companion.pipeline.artifacts import read_table, write_table
-from companion.pipeline.generate_heston import COLUMNS as MARKET_COLUMNS
-from companion.pipeline.generate_heston import KIND as MARKET_KIND
-from companion.pipeline.generate_heston import MARKETS
 from companion.pipeline.step import Report, Step, main
 from companion.regimes import RegimeDetector
 
@@ -73,10 +71,10 @@ def run(config: ExtractRegimesConfig, inputs: Mapping[str, Path], output: Path, 
 
 
 def fresh_paths(market: Path, seed: int) -> RegimePaths:
-    """Simulate 40 paths of the market that the artifact `market` holds; the model has seen none of them."""
-    _, source = read_table(market, kind=MARKET_KIND, columns=MARKET_COLUMNS, made_by="generate-heston")
-    draws = np.random.default_rng([seed, source["seed"]])
-    return MARKETS[source["config"]["market"]]().simulate(n_paths=40, n_steps=2060, seed=draws)
+    """Simulate 40 paths of the market that the ensemble `market` holds; the model has seen none of them."""
+    ensemble, _ = open_ensemble(market)
+    draws = np.random.default_rng([seed, ensemble.seed])
+    return MARKETS[ensemble.market]().simulate(n_paths=40, n_steps=2060, seed=draws)
 
 
 def fit_detector(model: MarketMamba, paths: RegimePaths, config: ExtractRegimesConfig) -> RegimeDetector:

@@ -45,9 +45,11 @@ class Step:
     inputs : mapping of str to str
         Artifacts it reads: flag name to default file name in `FOLDER`.
     output : str
-        Default file name of the artifact it writes.
+        Default name of the artifact it writes.
     run : callable
         ``run(config, inputs, output, report) -> str``: does the work and returns one line that says what came out.
+    folder : bool
+        Whether the artifact is a folder of files.
     """
 
     name: str
@@ -55,13 +57,14 @@ class Step:
     inputs: Mapping[str, str]
     output: str
     run: Callable[[Any, Mapping[str, Path], Path, Report], str]
+    folder: bool = False
 
 
 def add_arguments(step: Step, parser: argparse.ArgumentParser) -> None:
     """Give `parser` the flags of `step`: its files, `--config`, and one flag a configuration field."""
     for name, file in step.inputs.items():
-        parser.add_argument(f"--{name}", type=Path, default=FOLDER / file, metavar="FILE", help="input (%(default)s)")
-    parser.add_argument("--out", type=Path, default=FOLDER / step.output, metavar="FILE", help="output (%(default)s)")
+        parser.add_argument(f"--{name}", type=Path, default=FOLDER / file, metavar="PATH", help="input (%(default)s)")
+    parser.add_argument("--out", type=Path, default=FOLDER / step.output, metavar="PATH", help="output (%(default)s)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with any of the settings below")
     settings = parser.add_argument_group("settings (a flag wins over the file)")
     hints = typing.get_type_hints(step.config)
@@ -83,7 +86,8 @@ def execute(step: Step, arguments: argparse.Namespace) -> None:
     flags = {name.removeprefix("set_"): value for name, value in vars(arguments).items() if name.startswith("set_")}
     config = make_config(step.config, file=arguments.config, flags=flags)
     inputs = {name: getattr(arguments, name) for name in step.inputs}
-    check_output(arguments.out, suffix=Path(step.output).suffix, inputs=[*inputs.values(), arguments.config])
+    suffix, files = Path(step.output).suffix, [*inputs.values(), arguments.config]
+    check_output(arguments.out, suffix=suffix, inputs=files, folder=step.folder)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     start = time.perf_counter()
@@ -95,20 +99,22 @@ def execute(step: Step, arguments: argparse.Namespace) -> None:
     print(f"{step.name}: {said} -> {arguments.out} ({time.perf_counter() - start:.1f} s)")
 
 
-def check_output(output: Path, *, suffix: str, inputs: Iterable[Path | None]) -> None:
+def check_output(output: Path, *, suffix: str, inputs: Iterable[Path | None], folder: bool = False) -> None:
     """Refuse an output, before any work is done, that can not be written or would overwrite an input.
 
     Raises
     ------
     InputError
-        `output` is a folder, has another suffix than `suffix`, lies where no folder can be, or is one of `inputs`.
+        `output` has another suffix than `suffix`, is one of `inputs`, is a folder where a file is wanted or the other
+        way round, or lies where no folder can be.
     """
-    if output.is_dir():
-        raise InputError(f"--out {output}: is a folder; name a file that ends in {suffix}")
     if output.suffix != suffix:
         raise InputError(f"--out {output}: the name must end in {suffix}")
     if any(file is not None and file.resolve() == output.resolve() for file in inputs):
         raise InputError(f"--out {output}: is an input of this step; choose another name")
+    if output.is_file() if folder else output.is_dir():
+        there, wanted = ("file", "folder") if folder else ("folder", "file")
+        raise InputError(f"--out {output}: is a {there}; name a {wanted} that ends in {suffix}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output.parent):

@@ -48,7 +48,7 @@ def run(config: TrainMambaConfig, inputs: Mapping[str, Path], output: Path, repo
     if returns.shape[1] < need:
         raise InputError(
             f"{inputs['market']}: {returns.shape[1]} bars a path, but length + the longest horizon need {need}; "
-            "generate longer paths with --n-bars"
+            "generate longer paths with --bars"
         )
     output.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -6,6 +6,7 @@ from companion.regimes.clusters import KMeansRegimes, order_by_volatility
 from companion.regimes.confidence import PlattCalibration, centroid_distances, get_regime_confidence
 from companion.regimes.detector import RegimeDetector
 from companion.regimes.hysteresis import hysteresis
+from companion.regimes.leak import Leak, leak
 from companion.regimes.scores import (
     Interval,
     ReliabilityCurve,
@@ -18,13 +19,23 @@ from companion.regimes.scores import (
     reliability_curve,
     switch_statistics,
 )
+from companion.regimes.target_ablation import (
+    AblationConfig,
+    DetectorScore,
+    load_target_ablation,
+    score_detector,
+    summarize_runs,
+)
 
 __all__ = [
+    "AblationConfig",
+    "DetectorScore",
     "EwmaKMeans",
     "GarchKMeans",
     "GaussianHmmFilter",
     "Interval",
     "KMeansRegimes",
+    "Leak",
     "PlattCalibration",
     "RegimeDetector",
     "RegimeFilter",
@@ -39,7 +50,11 @@ __all__ = [
     "expected_calibration_error",
     "get_regime_confidence",
     "hysteresis",
+    "leak",
+    "load_target_ablation",
     "order_by_volatility",
     "reliability_curve",
+    "score_detector",
+    "summarize_runs",
     "switch_statistics",
 ]

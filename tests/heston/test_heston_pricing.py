@@ -1,4 +1,4 @@
-"""Prices against independent forms, limits and a published engine."""
+"""Prices against independent forms, limits and published prices; QuantLib has a file of its own."""
 
 import math
 
@@ -12,34 +12,6 @@ from companion.heston import HestonParams, characteristic_function, heston_call_
 CALM = HestonParams(mu=0.3, kappa=1.5, theta=0.04, xi=0.3, rho=-0.7, v0=0.04)
 WILD = HestonParams(mu=0.3, kappa=0.5, theta=0.04, xi=1.0, rho=-0.9, v0=0.04)
 RISING = HestonParams(mu=0.3, kappa=0.2, theta=0.3, xi=2.0, rho=0.6, v0=0.01)
-
-# QuantLib 1.44, AnalyticHestonEngine(model, 1e-13, 10**7), s0 = 100, rate .03: (params, days of 365, strike, price)
-QUANTLIB = [
-    ((0.04, 1.5, 0.04, 0.3, -0.7), 7, 90.0, 10.052033313127149),
-    ((0.04, 1.5, 0.04, 0.3, -0.7), 365, 100.0, 9.19331830672825),
-    ((0.04, 1.5, 0.04, 0.3, -0.7), 5475, 200.0, 20.016328409636365),
-    ((0.04, 0.5, 0.04, 1.0, -0.9), 30, 110.0, 0.0007597294310476581),
-    ((0.04, 0.5, 0.04, 1.0, -0.9), 1825, 50.0, 58.27546407069226),
-    ((0.04, 0.5, 0.04, 1.0, -0.9), 5475, 100.0, 42.98774314397289),
-    ((0.04, 0.3, 0.04, 0.9, -0.5), 7, 90.0, 10.053182384863142),
-    ((0.04, 0.3, 0.04, 0.9, -0.5), 365, 100.0, 7.097249246349781),
-    ((0.04, 0.3, 0.04, 0.9, -0.5), 5475, 200.0, 6.997870375837777),
-    ((0.09, 1.0, 0.09, 1.0, -0.3), 30, 110.0, 0.5120204633627838),
-    ((0.09, 1.0, 0.09, 1.0, -0.3), 1825, 50.0, 59.69260568924998),
-    ((0.09, 1.0, 0.09, 1.0, -0.3), 5475, 100.0, 53.73246452088364),
-    ((0.013, 8, 0.013, 0.35, -0.5), 7, 90.0, 10.051766012445066),
-    ((0.013, 8, 0.013, 0.35, -0.5), 365, 100.0, 6.111384125130114),
-    ((0.013, 8, 0.013, 0.35, -0.5), 5475, 200.0, 8.656780305028406),
-    ((0.09, 12, 0.09, 1.2, -0.8), 30, 110.0, 0.2541043338460488),
-    ((0.09, 12, 0.09, 1.2, -0.8), 1825, 50.0, 59.44463653798375),
-    ((0.09, 12, 0.09, 1.2, -0.8), 5475, 100.0, 56.1388441398344),
-    ((0.01, 0.2, 0.3, 2.0, 0.6), 7, 90.0, 10.051766212558869),
-    ((0.01, 0.2, 0.3, 2.0, 0.6), 365, 100.0, 5.406315161897451),
-    ((0.01, 0.2, 0.3, 2.0, 0.6), 5475, 200.0, 39.58458358314665),
-    ((0.04, 2.0, 0.04, 0.05, 0.0), 30, 110.0, 0.1335442335280868),
-    ((0.04, 2.0, 0.04, 0.05, 0.0), 1825, 50.0, 57.296626914608744),
-    ((0.04, 2.0, 0.04, 0.05, 0.0), 5475, 100.0, 46.57519862503907),
-]
 
 
 def _black_scholes(strike: float, maturity: float, rate: float, sigma: float) -> float:
@@ -79,14 +51,6 @@ def test_characteristic_function_does_not_jump() -> None:
     log_modulus = np.log(np.abs(characteristic_function(u, WILD, 15.0)))
     assert np.abs(np.diff(argument, 2)).max() < 1e-3
     assert np.abs(np.diff(log_modulus, 2)).max() < 1e-3
-
-
-@pytest.mark.parametrize(("params", "days", "strike", "expected"), QUANTLIB)
-def test_prices_of_quantlib(params: tuple, days: int, strike: float, expected: float) -> None:
-    v0, kappa, theta, xi, rho = params
-    model = HestonParams(mu=9.0, kappa=kappa, theta=theta, xi=xi, rho=rho, v0=v0)
-    price = heston_call_price(model, s0=100.0, strike=strike, maturity=days / 365, rate=0.03)
-    assert abs(price - expected) < 1e-9
 
 
 @pytest.mark.parametrize(

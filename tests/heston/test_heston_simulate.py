@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from companion.heston import HestonParams, _blocks, heston_call_price, simulate_heston, variance_law
+from companion.heston import (
+    HestonParams,
+    _blocks,
+    heston_call_price,
+    simulate,
+    simulate_heston,
+    simulate_heston_terminal,
+    variance_law,
+)
 
 CALM = HestonParams(mu=0.07, kappa=5.0, theta=0.04, xi=0.5, rho=-0.7, v0=0.06)
 ANDERSEN_1 = HestonParams(mu=0.0, kappa=0.5, theta=0.04, xi=1.0, rho=-0.9, v0=0.04)  # Feller broken by a factor 25
@@ -43,6 +51,65 @@ def test_qe_variance_has_the_exact_moments(params: HestonParams, dt: float) -> N
 def test_qe_variance_has_the_exact_law_on_a_fine_grid() -> None:
     v = simulate_heston(CALM, n_paths=20_000, n_steps=64, dt=1 / 64, seed=3).variance[:, -1]
     assert stats.kstest(v, variance_law(CALM, 1.0).cdf).pvalue > 0.01
+
+
+def test_one_step_of_qe_has_an_atom_of_the_right_size() -> None:
+    """Where ``psi > 1.5``: Andersen's equation 29 for the atom, and the moments that it is made to match."""
+    law = variance_law(ANDERSEN_1, 0.1)
+    psi = law.var() / law.mean() ** 2
+    assert psi > 1.5
+    _, v = simulate_heston_terminal(ANDERSEN_1, n_paths=400_000, n_steps=1, dt=0.1, seed=13)
+    atom = (psi - 1) / (psi + 1)
+    assert abs((v == 0).mean() - atom) < 4 * math.sqrt(atom * (1 - atom) / 400_000)
+    mean, error = _mean_and_error(v)
+    assert abs(mean - law.mean()) < 4 * error
+    assert stats.kstest(v[v > 0], stats.expon(scale=law.mean() / (1 - atom)).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("params", [CALM, ANDERSEN_1, RISING])
+def test_one_step_of_qe_in_the_price(params: HestonParams) -> None:
+    """Given both variances the log return is normal (his equation 33): slope k2 in the new variance, spread k3."""
+    dt = 0.25
+    price, v = simulate_heston_terminal(params, n_paths=200_000, n_steps=1, dt=dt, seed=14)
+    slope = 0.5 * dt * (params.kappa * params.rho / params.xi - 0.5) + params.rho / params.xi
+    weight = np.sqrt(0.5 * dt * (1 - params.rho**2) * (params.v0 + v))
+    rest = (np.log(price / 100) - slope * v) / weight
+    z = rest - (rest / weight).sum() / (1 / weight**2).sum() / weight  # the constant is the martingale test's affair
+    assert stats.kstest(z, "norm").pvalue > 0.01
+    for power in (1, 2):
+        assert abs(np.corrcoef(z**power, v)[0, 1]) < 4 / math.sqrt(len(z))
+
+
+@pytest.mark.parametrize("rho", [-1.0, 1.0])
+def test_euler_moves_price_and_variance_by_the_same_noise(rho: float) -> None:
+    """At full correlation the noise read off the variance gives the log return to the last digits."""
+    params = HestonParams(mu=0.1, kappa=2.0, theta=0.04, xi=0.1, rho=rho, v0=0.06)
+    paths = simulate_heston(params, n_paths=50, n_steps=60, scheme="euler", seed=15)
+    old, new, dt = paths.variance[:, :-1], paths.variance[:, 1:], 1 / 252
+    assert (old > 0).all()
+    shock = (new - old - 2.0 * (0.04 - old) * dt) / 0.1
+    np.testing.assert_allclose(paths.log_returns, (0.1 - 0.5 * old) * dt + rho * shock, rtol=0, atol=1e-12)
+    assert stats.kstest((shock / np.sqrt(old * dt)).ravel(), "norm").pvalue > 0.01
+
+
+def test_qe_variance_forgets_its_start_and_becomes_gamma() -> None:
+    _, v = simulate_heston_terminal(CALM, n_paths=20_000, n_steps=192, dt=1 / 64, seed=9)
+    assert stats.kstest(v, variance_law(CALM, math.inf).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("dt", [1.0, 1 / 12])
+def test_euler_variance_has_the_moments_of_its_recursion(dt: float) -> None:
+    """While the variance stays positive: mean and variance of ``v + kappa (theta - v) dt + xi sqrt(v dt) z``."""
+    params = HestonParams(mu=0.0, kappa=0.8, theta=0.5, xi=0.1, rho=-0.5, v0=0.3)
+    n_steps = round(1 / dt)
+    _, v = simulate_heston_terminal(params, n_paths=100_000, n_steps=n_steps, dt=dt, scheme="euler", seed=10)
+    mean, spread, keep = 0.3, 0.0, 1 - 0.8 * dt
+    for _ in range(n_steps):
+        mean, spread = 0.5 + (mean - 0.5) * keep, spread * keep**2 + 0.01 * mean * dt
+    measured, error = _mean_and_error(v)
+    assert abs(measured - mean) < 4 * error
+    second, error = _mean_and_error((v - mean) ** 2)
+    assert abs(second - spread) < 4 * error
 
 
 def test_stationary_law_is_the_limit() -> None:
@@ -83,16 +150,43 @@ def test_euler_is_the_textbook_recursion() -> None:
 
 @pytest.mark.parametrize("scheme", ["qe", "euler"])
 def test_a_path_is_the_same_bits_in_any_company(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(n_paths: int):
-        return simulate_heston(ANDERSEN_1, n_paths=n_paths, n_steps=20, scheme=scheme, seed=7)
+    def run(n_paths: int, n_steps: int = 70):
+        return simulate_heston(ANDERSEN_1, n_paths=n_paths, n_steps=n_steps, scheme=scheme, seed=7)
 
     monkeypatch.setattr(_blocks, "n_threads", lambda: 1)
     many = run(1000)
-    for n_paths in (1, 7, 33):
-        np.testing.assert_array_equal(run(n_paths).price, many.price[:n_paths])
-        np.testing.assert_array_equal(run(n_paths).variance, many.variance[:n_paths])
+    for n_paths, n_steps in ((1, 70), (7, 70), (33, 70), (5, 1), (5, 32), (5, 65)):
+        few = run(n_paths, n_steps)
+        np.testing.assert_array_equal(few.price, many.price[:n_paths, : n_steps + 1])
+        np.testing.assert_array_equal(few.variance, many.variance[:n_paths, : n_steps + 1])
     monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
-    np.testing.assert_array_equal(run(1000).price, many.price)
+    for block in (1, 7, 256, 1000):
+        monkeypatch.setattr(simulate, "BLOCK", block)
+        np.testing.assert_array_equal(run(1000).price, many.price)
+        np.testing.assert_array_equal(run(1000).variance, many.variance)
+
+
+@pytest.mark.parametrize("scheme", ["qe", "euler"])
+@pytest.mark.parametrize(("n_paths", "n_steps"), [(1, 1), (7, 32), (300, 33), (40, 100)])
+def test_terminal_values_are_the_last_columns(scheme: str, n_paths: int, n_steps: int) -> None:
+    arguments = {"n_paths": n_paths, "n_steps": n_steps, "dt": 0.1, "s0": 50.0, "scheme": scheme, "seed": 11}
+    paths = simulate_heston(ANDERSEN_1, **arguments)  # type: ignore[arg-type]
+    price, variance = simulate_heston_terminal(ANDERSEN_1, **arguments)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(price, paths.price[:, -1])
+    np.testing.assert_array_equal(variance, paths.variance[:, -1])
+
+
+@pytest.mark.parametrize(
+    ("scheme", "price", "variance"),
+    [
+        ("qe", "0x1.a8e306a61dd98p+6", "0x1.7450ede96b980p-6"),
+        ("euler", "0x1.acde56ab1c566p+6", "0x1.5c378e8528da4p-6"),
+    ],
+)
+def test_bits_are_those_of_every_machine(scheme: str, price: str, variance: str) -> None:
+    """Recorded once; a change of the random numbers, the functions or the order of operations shows here."""
+    paths = simulate_heston(CALM, n_paths=3, n_steps=252, scheme=scheme, seed=12)
+    assert (float(paths.price[2, -1]).hex(), float(paths.variance[2, -1]).hex()) == (price, variance)
 
 
 def test_seeds_and_paths_differ() -> None:

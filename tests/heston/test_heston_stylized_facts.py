@@ -61,6 +61,47 @@ def test_the_base_market_has_the_facts_of_a_stock_index() -> None:
     assert excess_kurtosis(aggregate(r.reshape(-1), 500)) < excess_kurtosis(r.reshape(-1)) / 2
 
 
+def test_squared_returns_of_a_garch_process() -> None:
+    """GARCH(1, 1) has a closed form for kurtosis and for the autocorrelation of squares (Bollerslev 1986, 1988)."""
+    alpha, beta, n = 0.1, 0.8, 50_000
+    r, variance = np.empty((4, n)), np.ones(4)
+    for t in range(n):
+        r[:, t] = np.sqrt(variance) * GAUSS[:, t]
+        variance = 1 - alpha - beta + alpha * r[:, t] ** 2 + beta * variance
+    persistence = alpha + beta
+    first = alpha * (1 - alpha * beta - beta**2) / (1 - 2 * alpha * beta - beta**2)
+    measured = autocorrelation(r**2, 10)
+    error = measured.std(axis=0, ddof=1) / 2
+    np.testing.assert_allclose(measured.mean(axis=0), first * persistence ** np.arange(10), atol=0.03)
+    assert (error < 0.02).all()
+    excess = 6 * alpha**2 / (1 - beta**2 - 2 * alpha * beta - 3 * alpha**2)
+    assert excess_kurtosis(r).mean() == pytest.approx(excess, abs=0.12)
+    assert np.abs(leverage(r, 5).mean(axis=0)).max() < 0.02
+
+
+def test_kurtosis_of_a_sum_falls_with_its_length() -> None:
+    """Of n independent returns it is the n-th part: the central limit theorem at its simplest."""
+    x = RNG.uniform(size=(8, 100_000))
+    for n_bars in (1, 2, 4):
+        assert excess_kurtosis(aggregate(x, n_bars)).mean() == pytest.approx(-1.2 / n_bars, abs=0.04)
+
+
+def test_the_base_market_has_the_measured_facts_within_their_errors() -> None:
+    """What was once measured on 40 paths lies within two standard errors, over paths, of what 400 paths give."""
+    paths = RegimeSwitchingHeston.equity_index().simulate(n_paths=400, n_steps=2500, seed=6)
+    returns, regime = paths.log_returns, paths.regime[:, 1:]
+
+    def facts(chosen: np.ndarray) -> np.ndarray:
+        r, k = returns[chosen], regime[chosen]
+        volatilities = [100 * math.sqrt(252) * sample.std() for sample in (r, r[k == 0], r[k == 1])]
+        return np.array([*volatilities, float(skewness(r.ravel())), float(excess_kurtosis(r.ravel()))])
+
+    draws = np.random.default_rng(0).integers(0, 400, (40, 40))
+    error = np.std([facts(draw) for draw in draws], axis=0)
+    assert (error < (0.6, 0.4, 0.9, 0.08, 0.7)).all()
+    assert (np.abs(facts(np.arange(400)) - (17.3, 14.0, 26.7, -0.39, 5.9)) < 2 * error).all()
+
+
 @pytest.mark.parametrize(
     "bad", [[0.1, math.nan, 0.2, 0.1], [0.1, math.inf, 0.2], [0.1, 0.2], [], np.ones(5), [[[1.0, 2, 3]]]]
 )

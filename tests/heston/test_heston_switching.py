@@ -81,6 +81,19 @@ def test_returns_have_the_conditional_moments_of_the_regime_in_force() -> None:
     assert stats.kstest(z, "norm").pvalue > 0.01
 
 
+def test_switches_tell_nothing_of_the_noise() -> None:
+    """They have random numbers of their own: the returns around a switch are as large as the others."""
+    paths = _market((20.0, 8.0), xi=1e-12).simulate(n_paths=400, n_steps=300, substeps=1, seed=9)
+    mu = np.array([params.mu for params in BASE.regimes])[paths.regime[:, 1:]]
+    v = paths.variance[:, :-1]
+    z = (paths.log_returns - (mu - v / 2) / 252) / np.sqrt(v / 252)
+    switches = paths.regime[:, 1:] != paths.regime[:, :-1]
+    for lag in (-1, 0, 1):
+        near = z[:, 5:-5][np.roll(switches, lag, axis=1)[:, 5:-5]]
+        assert abs(near.mean()) < 4 / math.sqrt(len(near))
+        assert abs((near**2).mean() - 1) < 4 * math.sqrt(2 / len(near))
+
+
 def test_price_grows_at_mu() -> None:
     price = _market((20.0, 8.0), mu=0.3).simulate(n_paths=20_000, n_steps=63, seed=5).price[:, -1]
     assert abs(price.mean() - 100 * math.exp(0.3 / 4)) < 4 * price.std() / math.sqrt(20_000)

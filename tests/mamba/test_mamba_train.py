@@ -14,6 +14,8 @@ SMALL = TrainConfig(
     model=MarketMambaConfig(d_model=8, n_layers=1, d_state=4, horizons=(5, 20)), steps=12, batch=4, length=48
 )
 
+NEXT_BAR = replace(SMALL, model=replace(SMALL.model, horizons=(1,)), target="gaussian_nll")
+
 
 @pytest.fixture(scope="module")
 def returns():
@@ -60,14 +62,15 @@ def _kill_at(step):
     return progress
 
 
-def test_a_killed_run_goes_on_to_the_same_end(returns, tmp_path):
-    whole = train(returns, SMALL, seed=1)
+@pytest.mark.parametrize("config", [SMALL, NEXT_BAR], ids=["variance", "likelihood"])
+def test_a_killed_run_goes_on_to_the_same_end(returns, tmp_path, config):
+    whole = train(returns, config, seed=1)
     store = tmp_path / "run.pt"
     with pytest.raises(_KillError):
-        train(returns, SMALL, seed=1, checkpoint=store, checkpoint_every=5, progress=_kill_at(8))
+        train(returns, config, seed=1, checkpoint=store, checkpoint_every=5, progress=_kill_at(8))
     steps = []
     resumed = train(
-        returns, SMALL, seed=1, checkpoint=store, checkpoint_every=5, progress=lambda done, n, loss: steps.append(done)
+        returns, config, seed=1, checkpoint=store, checkpoint_every=5, progress=lambda done, n, loss: steps.append(done)
     )
     assert steps == list(range(6, 13))
     np.testing.assert_array_equal(resumed.losses, whole.losses)
@@ -89,8 +92,24 @@ def test_a_run_does_not_go_on_from_another(returns, tmp_path):
     assert store.read_bytes() == b"not a run"
 
 
-def test_stops_at_the_first_number_that_is_not_finite(returns):
-    wild = replace(SMALL, learning_rate=1e30, warm_up=0)
+def test_a_run_does_not_go_on_with_another_target(returns, tmp_path):
+    store = tmp_path / "run.pt"
+    with pytest.raises(_KillError):
+        train(returns, NEXT_BAR, seed=1, checkpoint=store, checkpoint_every=5, progress=_kill_at(8))
+    with pytest.raises(InputError, match=r"run\.pt: identity differs"):
+        train(returns, replace(NEXT_BAR, target="return"), seed=1, checkpoint=store)
+
+
+def test_the_likelihood_learns_the_volatility(returns):
+    """Against the best constant forecast, whose loss is known: (1 + log of the mean square) / 2."""
+    losses = train(returns, replace(NEXT_BAR, steps=120, latent_noise=0.0), seed=0).losses
+    constant = 0.5 * (1 + np.log((1e4 * returns**2).mean()))
+    assert losses[-20:].mean() < constant - 0.1
+
+
+@pytest.mark.parametrize("config", [SMALL, NEXT_BAR], ids=["variance", "likelihood"])
+def test_stops_at_the_first_number_that_is_not_finite(returns, config):
+    wild = replace(config, learning_rate=1e30, warm_up=0)
     with pytest.raises(FloatingPointError, match=r"step \d+ of 12: loss .*; lower learning_rate, now 1e\+30"):
         train(returns, wild, seed=0)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from companion._tables import write_table
 from companion.cli import main
 from companion.datasets import read_prices
 from companion.mamba import MarketMamba
-from companion.pipeline.artifacts import write_table
+from companion.pipeline import generate_heston
 from companion.pipeline.backtest_walkforward import BacktestConfig, decide
 from companion.pipeline.extract_regimes import (
     COLUMNS,
@@ -47,7 +49,7 @@ def folder(tmp_path_factory):
 
 
 def generate(folder, *more):
-    return main(["generate-heston", "--n-paths", "40", "--n-bars", "500", "--out", f"{folder}/heston.parquet", *more])
+    return main(["generate-heston", "--paths", "40", "--bars", "500", "--out", f"{folder}/heston.parquet", *more])
 
 
 def train(folder, *more):
@@ -70,7 +72,12 @@ def backtest(folder, *more):
 
 
 def bytes_of(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def copy(folder, place):
+    shutil.copytree(folder, place, dirs_exist_ok=True)
 
 
 def test_the_paths_are_those_of_the_simulation(folder):
@@ -78,6 +85,17 @@ def test_the_paths_are_those_of_the_simulation(folder):
     assert returns.shape == regime.shape == (40, 500)
     assert set(np.unique(regime)) == {0, 1}
     assert returns[regime == 1].std() > 1.5 * returns[regime == 0].std()
+
+
+def test_an_ensemble_too_large_to_train_on_is_refused(folder, capsys, monkeypatch):
+    monkeypatch.setattr(generate_heston, "MOST_BARS", 40 * 500 - 1)
+    refused(train(folder), capsys, "heston.parquet", "40 paths of 500 bars", "generate fewer with --paths")
+
+
+def test_a_scheduler_that_is_not_there_is_refused(tmp_path, capsys):
+    pytest.importorskip("distributed")
+    refused(generate(tmp_path, "--scheduler=nowhere://1:1"), capsys, "--scheduler nowhere://1:1: no scheduler answers")
+    assert bytes_of(tmp_path) == {}
 
 
 def test_every_day_has_a_regime_and_its_probability(folder):
@@ -113,8 +131,7 @@ def test_a_second_run_gives_the_same_bytes(folder, tmp_path):
 
 
 def test_one_other_price_is_another_provenance(folder, tmp_path):
-    for name, content in bytes_of(folder).items():
-        (tmp_path / name).write_bytes(content)
+    copy(folder, tmp_path)
     prices = pd.read_csv(tmp_path / "prices.csv")
     prices.loc[700, "close"] *= 1.0001
     prices.to_csv(tmp_path / "prices.csv", index=False)
@@ -155,23 +172,21 @@ def refused(status, capsys, *says):
 
 @pytest.mark.parametrize(
     ("step", "file", "made_by"),
-    [(train, "heston.parquet", "generate-heston"), (backtest, "regimes.parquet", "extract-regimes")],
+    [(train, "heston.parquet/part-00000.parquet", "generate-heston"), (backtest, "regimes.parquet", "extract-regimes")],
 )
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_a_step_refuses_a_damaged_input_and_keeps_its_old_output(folder, tmp_path, capsys, step, file, made_by, damage):
-    for name, content in bytes_of(folder).items():
-        (tmp_path / name).write_bytes(content)
+    copy(folder, tmp_path)
     whole = (tmp_path / file).read_bytes()
     (tmp_path / file).unlink() if damage == "missing" else (tmp_path / file).write_bytes(whole[: len(whole) // 2])
     before = bytes_of(tmp_path)
-    refused(step(tmp_path), capsys, file, f"companion {made_by}")
+    refused(step(tmp_path), capsys, file.partition("/")[0], f"companion {made_by}")
     assert bytes_of(tmp_path) == before
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_extraction_refuses_a_damaged_model(folder, tmp_path, capsys, damage):
-    for name, content in bytes_of(folder).items():
-        (tmp_path / name).write_bytes(content)
+    copy(folder, tmp_path)
     model = tmp_path / "model.safetensors"
     model.unlink() if damage == "missing" else model.write_bytes(model.read_bytes()[:-50])
     before = bytes_of(tmp_path)
@@ -202,8 +217,8 @@ def test_bad_prices_are_refused_with_file_field_and_row(folder, tmp_path, capsys
 @pytest.mark.parametrize(
     ("step", "output", "setting", "says"),
     [
-        ("generate-heston", "heston.parquet", "n_paths = 0", "n_paths"),
-        ("generate-heston", "heston.parquet", "n_path = 3", "did you mean 'n_paths'"),
+        ("generate-heston", "heston.parquet", "paths = 0", "paths"),
+        ("generate-heston", "heston.parquet", "path = 3", "did you mean 'paths'"),
         ("generate-heston", "heston.parquet", "market = 'moon'", "moon"),
         ("train-mamba", "model.safetensors", "steps = -1", "steps"),
         ("extract-regimes", "regimes.parquet", "enter = 1.5", "enter"),
@@ -222,18 +237,21 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(folder, tmp_path, capsy
 @pytest.mark.parametrize(
     ("step", "option", "says"),
     [
-        (generate, "--out={}", "is a folder"),
+        (generate, "--out={}/regimes.parquet", "is a file; name a folder that ends in .parquet"),
+        (generate, "--out={}", "must end in .parquet"),
         (generate, "--out={}/prices.csv/x.parquet", "can not be written"),
         (generate, "--out={}/heston.csv", "must end in .parquet"),
-        (generate, "--n-paths=99999999999", "at most"),
+        (generate, "--paths=99999999999", "--paths: paths must be at most"),
+        (generate, "--block=0", "--block: block must be at least 1"),
+        (generate, "--bars=99999999", "--bars: block times bars must be at most"),
         (train, "--out={}/heston.parquet", "must end in .safetensors"),
-        (train, "--market={}/regimes.parquet", "holds 'regimes', not 'heston paths'"),
-        (train, "--market={}", "no such file"),
+        (train, "--market={}/regimes.parquet", "a file, not a folder of blocks"),
+        (train, "--market={}", "holds 'backtest.html', which is no block"),
         (train, "--length=5000", "generate longer paths"),
         (extract, "--out={}/heston.parquet", "is an input"),
         (extract, "--model={}/heston.parquet", "heston.parquet"),
-        (extract, "--market={}/prices.csv", "not a whole Parquet file"),
-        (backtest, "--regimes={}/heston.parquet", "holds 'heston paths', not 'regimes'"),
+        (extract, "--market={}/prices.csv", "a file, not a folder of blocks"),
+        (backtest, "--regimes={}/heston.parquet/part-00000.parquet", "holds 'heston paths', not 'regimes'"),
         (backtest, "--out={}/backtest.html", "must end in .json"),
         (backtest, "--first-test=5000", "lower first_test"),
         (backtest, "--delay=251", "--delay: delay must be at most 250"),
@@ -262,7 +280,7 @@ def test_regimes_that_the_step_never_writes_are_refused(folder, tmp_path, capsys
     refused(backtest(tmp_path), capsys, "regimes.parquet", f"'{column}'", "companion extract-regimes")
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["doctor", "extra"], ["generate-heston", "--n-paths", "many"]])
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["doctor", "extra"], ["generate-heston", "--paths", "many"]])
 def test_a_wrong_command_is_one_line(capsys, arguments):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -273,7 +291,7 @@ def work_of(step, folder, out):
     """Arguments that keep a step busy for a while, writing to `out`."""
     files = {name: f"--{name}={folder}/{file}" for name, file in INPUTS.items()}
     return {
-        "generate-heston": ["--n-paths=20000", "--n-bars=2000"],
+        "generate-heston": ["--paths=20000", "--bars=2000"],
         "train-mamba": [files["market"], "--steps=5000", "--length=256"],
         "extract-regimes": [files["model"], files["market"]],
         "backtest-walkforward": [files["regimes"], "--first-test=500", "--refit-every=1"],
@@ -292,7 +310,8 @@ def work_of(step, folder, out):
 )
 def test_an_interrupt_leaves_the_previous_artifact_whole(folder, tmp_path, step, output, number):
     target = tmp_path / output
-    target.write_bytes((folder / output).read_bytes())
+    copy(folder, tmp_path)
+    before = bytes_of(target) if target.is_dir() else target.read_bytes()
     program = (
         "import signal, sys; from companion import cli; from companion.pipeline import step\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job's children ignore it
@@ -307,4 +326,4 @@ def test_an_interrupt_leaves_the_previous_artifact_whole(folder, tmp_path, step,
     os.kill(process.pid, number)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), error
-    assert target.read_bytes() == (folder / output).read_bytes()
+    assert (bytes_of(target) if target.is_dir() else target.read_bytes()) == before

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from companion.errors import InputError
-from companion.pipeline.step import Step, guarded, main, make_config
+from companion.pipeline.step import Step, check_output, guarded, main, make_config
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,17 @@ def test_any_bytes_as_a_config_are_read_or_refused(tmp_path_factory, data):
     except InputError as error:
         read = error
     assert isinstance(read, Toy) or "any.toml" in str(read)
+
+
+def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path):
+    check_output(tmp_path / "new.parquet", suffix=".parquet", inputs=[])
+    folder, file = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    folder.mkdir()
+    file.touch()
+    for out, wants_folder, says in ((folder, False, "is a folder; name a file"), (file, True, "is a file; name a fol")):
+        check_output(out, suffix=".parquet", inputs=[], folder=not wants_folder)
+        with pytest.raises(InputError, match=says):
+            check_output(out, suffix=".parquet", inputs=[], folder=wants_folder)
 
 
 def test_exit_status(capsys):

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from companion._tables import read_table, write_table
 from companion.errors import InputError
-from companion.pipeline.artifacts import read_table, write_table
 
 COLUMNS = {"bar": "int32", "price": "float64"}
 TABLE = pd.DataFrame({"bar": np.arange(50, dtype=np.int32), "price": np.linspace(90, 110, 50)})
@@ -44,6 +44,12 @@ def spoil_head(path):
 
 def spoil_empty(path):
     path.write_bytes(b"")
+
+
+def spoil_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 1
+    path.write_bytes(content)
 
 
 def spoil_text(path):
@@ -105,6 +111,7 @@ def spoil_format(path):
         (spoil_head, "not a whole Parquet file"),
         (spoil_empty, "not a whole Parquet file"),
         (spoil_text, "not a whole Parquet file"),
+        (spoil_bit, "damaged"),
         (spoil_foreign, "not an artifact"),
         (spoil_header, "not an artifact"),
         (spoil_header_text, "not an artifact"),

@@ -1,0 +1,120 @@
+"""Tables on disk that say what they are: Parquet with a kind, a format version and a provenance in the file itself."""
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from companion._files import atomic_path
+from companion.errors import InputError
+
+FORMAT = 1
+_KEY = b"companion"
+
+
+class DamagedFileError(InputError):
+    """A file that is missing or not whole, and so is nobody's work any more."""
+
+
+def write_table(
+    path: Path, table: pd.DataFrame, *, kind: str, columns: Mapping[str, str], provenance: Mapping[str, Any]
+) -> None:
+    """Write `table` to `path` in one step, with `kind`, the format version and `provenance` in the file's metadata.
+
+    The same table and provenance give the same bytes.
+    """
+    content = table_bytes(table, kind=kind, columns=columns, provenance=provenance)
+    with atomic_path(path) as part:
+        part.write_bytes(content)
+
+
+def table_bytes(
+    table: pd.DataFrame | Mapping[str, np.ndarray],
+    *,
+    kind: str,
+    columns: Mapping[str, str],
+    provenance: Mapping[str, Any],
+) -> bytes:
+    """Return the bytes of the file that `write_table` writes.
+
+    The bytes of a float are stored by significance (exponents compress, mantissas do not), and every page has a
+    checksum, so that a flipped bit is found on reading.
+    """
+    types = {name: pa.type_for_alias(alias) for name, alias in columns.items()}
+    header = {"kind": kind, "format": FORMAT, "provenance": dict(provenance)}
+    schema = pa.schema(types.items(), metadata={_KEY: json.dumps(header, sort_keys=True)})
+    content = pa.table([pa.array(table[name], kept) for name, kept in types.items()], schema=schema)
+    floats = [name for name, kept in types.items() if pa.types.is_floating(kept)]
+    file = io.BytesIO()
+    pq.write_table(
+        content,
+        file,
+        compression="zstd",
+        use_dictionary=[name for name in types if name not in floats],
+        use_byte_stream_split=floats,
+        write_page_checksum=True,
+    )
+    return file.getvalue()
+
+
+def read_table(
+    path: Path, *, kind: str, columns: Mapping[str, str], made_by: str
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read the artifact that `write_table` wrote; return the table and its provenance.
+
+    Raises
+    ------
+    InputError
+        The file is missing, truncated or not Parquet, of another kind or format version, lacks a column, has one of
+        another type, is empty, or holds a missing or non-finite value. The message names the file, the field and the
+        command that makes it (`made_by`).
+    """
+    remedy = f"make it with `companion {made_by}`"
+    source = read_provenance(path, kind=kind, made_by=made_by)
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedFileError(f"{path}: damaged; {remedy}") from error
+    _check_columns(path, table, columns, remedy)
+    return table.select(list(columns)).to_pandas(), source
+
+
+def read_provenance(path: Path, *, kind: str, made_by: str) -> dict[str, Any]:
+    """Read only the provenance of the artifact `path`; raises as `read_table` does, but has not seen the columns."""
+    remedy = f"make it with `companion {made_by}`"
+    if not path.is_file():
+        raise DamagedFileError(f"{path}: no such file; {remedy}")
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedFileError(f"{path}: not a whole Parquet file (cut short or another format); {remedy}") from error
+    try:
+        header = json.loads(metadata[_KEY])
+        found, version, source = (header[name] for name in ("kind", "format", "provenance"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: a Parquet file, but not an artifact of companion; {remedy}") from error
+    if found != kind:
+        raise InputError(f"{path}: holds '{found}', not '{kind}'; {remedy}")
+    if version != FORMAT:
+        raise InputError(f"{path}: format {version}, this version reads format {FORMAT}; {remedy}")
+    return source
+
+
+def _check_columns(path: Path, table: pa.Table, columns: Mapping[str, str], remedy: str) -> None:
+    if table.num_rows == 0:
+        raise InputError(f"{path}: has no rows; {remedy}")
+    for name, alias in columns.items():
+        if name not in table.column_names:
+            raise InputError(f"{path}: lacks the column '{name}'; {remedy}")
+        column, wanted = table[name], pa.type_for_alias(alias)
+        if column.type != wanted:
+            raise InputError(f"{path}: column '{name}' is {column.type}, not {wanted}; {remedy}")
+        finite = not pa.types.is_floating(wanted) or bool(np.isfinite(column.to_numpy()).all())
+        if column.null_count or not finite:
+            raise InputError(f"{path}: column '{name}' holds a missing or non-finite value; {remedy}")
