@@ -134,8 +134,13 @@ def score_detector(detector: RegimeFilter, X: ArrayLike, regime: ArrayLike) -> D
     )
 
 
-def load_target_ablation(path: str | Path = STORED) -> "pd.DataFrame":
+def load_target_ablation(path: str | Path | None = None) -> "pd.DataFrame":
     """Read the stored comparison.
+
+    Parameters
+    ----------
+    path : path, optional
+        A file that the command wrote; by default the one that comes with the package.
 
     Returns
     -------
@@ -150,7 +155,8 @@ def load_target_ablation(path: str | Path = STORED) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    stored = _read(Path(path))
+    path = Path(STORED if path is None else path)
+    stored = _read(path)
     runs = pd.DataFrame(stored["runs"])
     columns = ["row", "seed", *DetectorScore._fields]
     if list(runs) != columns:
