@@ -76,7 +76,7 @@ class MarketMamba(nn.Module):
         return self.final_norm(x)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Forecasts (batch, length, n_horizons) of the log mean squared return, in percent, over each horizon."""
+        """Forecasts (batch, length, n_horizons) of what it was trained on: by default `future_log_variance`."""
         return self.head(self.latent(features))
 
     def init_state(self, batch: int) -> tuple[MambaState, ...]:
@@ -127,7 +127,7 @@ def latents(model: MarketMamba, log_returns: ArrayLike, *, batch: int = 32) -> N
 
 
 def forecasts(model: MarketMamba, log_returns: ArrayLike, *, batch: int = 32) -> NDArray[np.float64]:
-    """Forecasts of `future_log_variance` at every bar: float64 of shape (…, n_bars, n_horizons)."""
+    """Forecasts at every bar, by default of `future_log_variance`: float64 of shape (…, n_bars, n_horizons)."""
     return _apply(model, model.forward, log_returns, batch).to(torch.float64).numpy()
 
 
