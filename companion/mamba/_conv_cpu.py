@@ -6,13 +6,13 @@ Shifted rows are slices: with `u[t - lag]` the compiler would have to allow for 
 import numpy as np
 
 from companion._jit import compiled
-from companion.mamba._scan_cpu import row_of
 from companion.mamba._scan_math import LOG2_E, exp2
+from companion.mamba._tile import row_of
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 
 
-@compiled(**_OPTIONS)
+@compiled(forceinline=True, **_OPTIONS)
 def _convolve(out, u, weight, bias):  # type: ignore[no-untyped-def]
     """out[t] = bias + sum over lags of u[t - lag] * weight[last tap - lag]; before the first bar u is 0."""
     taps = len(weight)

@@ -14,6 +14,7 @@ from numba import carray
 
 from companion._jit import compiled
 from companion.mamba._scan_math import LN_2, LOG2_E, exp2, log1p_unit, stack_array
+from companion.mamba._tile import load_tile, row_of, store_tile
 
 LANES = 32
 TILE = 64
@@ -25,37 +26,7 @@ _SIZE_AND_START = _SIZE + LANES
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 
 
-@compiled(**_OPTIONS)
-def row_of(rows, i, c, start, length):  # type: ignore[no-untyped-def]
-    """Bars start..start+length of channel c of sequence i; `rows` as in `_threads.Rows`."""
-    memory, to_batch, to_channel = rows
-    first = i * to_batch + c * to_channel + start
-    return memory[first : first + length]
-
-
-@compiled(**_OPTIONS)
-def _load(tile, source, i, first, width, start, length):  # type: ignore[no-untyped-def]
-    """Copy bars start..start+length of `width` channels into tile[bar, lane]; lanes beyond them get 0."""
-    for k in range(LANES):
-        if k < width:
-            bars = row_of(source, i, first + k, start, length)
-            for t in range(length):
-                tile[t, k] = bars[t]
-        else:
-            for t in range(length):
-                tile[t, k] = 0
-
-
-@compiled(**_OPTIONS)
-def _store(target, tile, i, first, width, start, length):  # type: ignore[no-untyped-def]
-    """Copy tile[bar, lane] back to bars start..start+length of `width` channels."""
-    for k in range(width):
-        bars = row_of(target, i, first + k, start, length)
-        for t in range(length):
-            bars[t] = tile[t, k]
-
-
-@compiled(**_OPTIONS)
+@compiled(forceinline=True, **_OPTIONS)
 def _step_size(delta, slope, bias, softplus, length):  # type: ignore[no-untyped-def]
     """In place: delta becomes delta + bias, or its softplus; `slope` gets the derivative."""
     real = delta.dtype.type
@@ -72,13 +43,13 @@ def _step_size(delta, slope, bias, softplus, length):  # type: ignore[no-untyped
                 slope[t, k] = (real(1) if x > real(0) else w) / (real(1) + w)
 
 
-@compiled(**_OPTIONS)
+@compiled(forceinline=True, **_OPTIONS)
 def _logistic(x, real):  # type: ignore[no-untyped-def]
     w = exp2(-abs(x) * real(LOG2_E))
     return (real(1) if x > real(0) else w) / (real(1) + w)
 
 
-@compiled(**_OPTIONS)
+@compiled(forceinline=True, **_OPTIONS)
 def _gate_tile(gy, gate, length):  # type: ignore[no-untyped-def]
     """In place: `gy`, the gradient after the gate, becomes the one before it; `gate` becomes d output / d z over y."""
     real = gy.dtype.type
@@ -121,8 +92,8 @@ def scan_forward(  # type: ignore[no-untyped-def]
         for tile in range((length + TILE - 1) // TILE):
             t0 = tile * TILE
             bars = min(TILE, length - t0)
-            _load(x, u, i, c, width, t0, bars)
-            _load(d, delta, i, c, width, t0, bars)
+            load_tile(x, u, i, c, width, t0, bars)
+            load_tile(d, delta, i, c, width, t0, bars)
             _step_size(d, gate, shift, softplus, bars)
             for t in range(bars):
                 for k in range(LANES):
@@ -144,11 +115,11 @@ def scan_forward(  # type: ignore[no-untyped-def]
                 for k in range(LANES):
                     state[n, k] = h[k]
             if z[0].size > 0:
-                _load(gate, z, i, c, width, t0, bars)
+                load_tile(gate, z, i, c, width, t0, bars)
                 for t in range(bars):
                     for k in range(LANES):
                         out[t, k] *= gate[t, k] * _logistic(gate[t, k], real)
-            _store(y, out, i, c, width, t0, bars)
+            store_tile(y, out, i, c, width, t0, bars)
         for k in range(width):
             for n in range(states):
                 last[i, c + k, n] = state[n, k]
@@ -181,6 +152,7 @@ def scan_backward(  # type: ignore[no-untyped-def]
     hs = carray(stack_array(A, _SIZE_AND_START), (TILE + 1, LANES))
     shift = carray(stack_array(A, LANES), (LANES,))
     skip = carray(stack_array(A, LANES), (LANES,))
+    h = carray(stack_array(A, LANES), (LANES,))
     g = carray(stack_array(A, LANES), (LANES,))
     a = carray(stack_array(A, LANES), (LANES,))
     ga = carray(stack_array(A, LANES), (LANES,))
@@ -200,12 +172,12 @@ def scan_backward(  # type: ignore[no-untyped-def]
         for tile in range(last_tile - 1, first_tile - 1, -1):
             t0, s0 = tile * TILE, (tile - first_tile) * TILE
             bars = min(TILE, length - t0)
-            _load(x, u, i, c, width, t0, bars)
-            _load(d, delta, i, c, width, t0, bars)
-            _load(gy, dy, i, c, width, t0, bars)
+            load_tile(x, u, i, c, width, t0, bars)
+            load_tile(d, delta, i, c, width, t0, bars)
+            load_tile(gy, dy, i, c, width, t0, bars)
             _step_size(d, slope, shift, softplus, bars)
             if z[0].size > 0:
-                _load(gate, z, i, c, width, t0, bars)
+                load_tile(gate, z, i, c, width, t0, bars)
                 _gate_tile(gy, gate, bars)
             for t in range(bars):
                 for k in range(LANES):
@@ -214,7 +186,7 @@ def scan_backward(  # type: ignore[no-untyped-def]
                     gx[t, k] = gd[t, k] = real(0)
             for n in range(states):
                 for k in range(LANES):
-                    hs[0, k] = checkpoints[i, tile, n, c + k] if k < width else real(0)
+                    h[k] = hs[0, k] = checkpoints[i, tile, n, c + k] if k < width else real(0)
                     a[k] = A[c + k, n] * real(LOG2_E) if k < width else real(0)
                     ga[k] = real(0)
                     g[k] = adjoint[n, k]
@@ -224,8 +196,8 @@ def scan_backward(  # type: ignore[no-untyped-def]
                     for k in range(LANES):
                         e = exp2(d[t, k] * a[k])
                         decay[t, k] = e
-                        v = e * hs[t, k] + dx[t, k] * b_t
-                        hs[t + 1, k] = v
+                        v = e * h[k] + dx[t, k] * b_t
+                        h[k] = hs[t + 1, k] = v
                         out[t, k] += v * c_t
                 for t in range(bars - 1, -1, -1):
                     b_t, c_t = b[t], readout[t]
@@ -252,13 +224,13 @@ def scan_backward(  # type: ignore[no-untyped-def]
                     gx[t, k] = gx[t, k] * d[t, k] + gy[t, k] * skip[k]
                     gshift[k] += gd[t, k]
                     gskip[k] += gy[t, k] * x[t, k]
-            _store(du, gx, i, c, width, t0, bars)
-            _store(ddelta, gd, i, c, width, t0, bars)
+            store_tile(du, gx, i, c, width, t0, bars)
+            store_tile(ddelta, gd, i, c, width, t0, bars)
             if z[0].size > 0:
                 for t in range(bars):
                     for k in range(LANES):
                         out[t, k] *= gate[t, k]
-                _store(dz, out, i, c, width, t0, bars)
+                store_tile(dz, out, i, c, width, t0, bars)
         for k in range(width):
             dD[i, c + k] += gskip[k]
             dbias[i, c + k] += gshift[k]

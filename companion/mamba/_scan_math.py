@@ -48,9 +48,10 @@ _EXP2_64 = (
 _LOG1P_32 = tuple(np.float32(2 / (2 * k + 1)) for k in range(8, -1, -1))
 _LOG1P_64 = tuple(2 / (2 * k + 1) for k in range(16, -1, -1))
 
-# Said explicitly because numba hands a caller's fastmath flags down, and a compiler that may reassociate would cancel
-# the rounding below.
-_EXACT = {"contract"}
+# Fastmath is said explicitly because numba hands a caller's flags down, and with leave to reassociate the compiler
+# would cancel the rounding below. Helpers are inlined by force: those that are not are shared by the kernels that call
+# them, the one loaded first wins, and the last bits would depend on what was compiled anew and what was cached.
+_EXACT: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
 
 # Adding 1.5 * 2**(mantissa bits) rounds to the nearest integer and leaves it in the low bits of the mantissa.
 _ROUND_32, _ROUND_64 = np.float32(12582912.0), 6755399441055744.0
@@ -74,7 +75,7 @@ def _power_of_two(typingctx: Any, shifted: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def stack_array(typingctx: Any, like: Any, size: Any) -> Any:
-    """Pointer to `size` (a constant) elements of `like`'s dtype on the stack.
+    """Pointer to `size` (a constant) elements of `like`'s dtype on the stack, at the start of a cache line.
 
     LLVM knows that two such blocks never overlap, which is what lets it vectorize loops over several of them.
     """
@@ -85,12 +86,13 @@ def stack_array(typingctx: Any, like: Any, size: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         element = context.get_data_type(like.dtype)
         block = cgutils.alloca_once(builder, ir.ArrayType(element, count))
+        block.align = 64
         return builder.bitcast(block, element.as_pointer())
 
     return types.CPointer(like.dtype)(like, size), codegen
 
 
-@compiled(error_model="numpy", fastmath=_EXACT)
+@compiled(**_EXACT)
 def _exp2_32(x):  # type: ignore[no-untyped-def]
     t = np.float32(-127.0) if x < np.float32(-127.0) else x
     t = np.float32(128.0) if t > np.float32(128.0) else t
@@ -102,7 +104,7 @@ def _exp2_32(x):  # type: ignore[no-untyped-def]
     return p * _power_of_two(shifted)
 
 
-@compiled(error_model="numpy", fastmath=_EXACT)
+@compiled(**_EXACT)
 def _exp2_64(x):  # type: ignore[no-untyped-def]
     t = -1023.0 if x < -1023.0 else x
     t = 1024.0 if t > 1024.0 else t
@@ -114,7 +116,7 @@ def _exp2_64(x):  # type: ignore[no-untyped-def]
     return p * _power_of_two(shifted)
 
 
-@compiled(error_model="numpy", fastmath=_EXACT)
+@compiled(**_EXACT)
 def _log1p_32(w):  # type: ignore[no-untyped-def]
     s = w / (np.float32(2.0) + w)
     p = np.float32(0.0)
@@ -123,7 +125,7 @@ def _log1p_32(w):  # type: ignore[no-untyped-def]
     return p * s
 
 
-@compiled(error_model="numpy", fastmath=_EXACT)
+@compiled(**_EXACT)
 def _log1p_64(w):  # type: ignore[no-untyped-def]
     s = w / (2.0 + w)
     p = 0.0
