@@ -34,9 +34,16 @@ def run_tasks(kernel: Callable[..., None], tasks: int, work: int, *arguments: An
         kernel(0, tasks, *arguments)
         return
     pieces = min(tasks, 4 * threads)
-    bounds = [tasks * piece // pieces for piece in range(pieces + 1)]
-    for done in [_pool(threads).submit(kernel, a, b, *arguments) for a, b in pairwise(bounds)]:
-        done.result()
+    ranges = iter(list(pairwise(tasks * piece // pieces for piece in range(pieces + 1))))  # shared by the threads
+
+    def work() -> None:
+        for first, last in ranges:
+            kernel(first, last, *arguments)
+
+    helpers = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
+    work()  # the calling thread is one of them
+    for helper in helpers:
+        helper.result()
 
 
 Rows = tuple[np.ndarray, int, int]
