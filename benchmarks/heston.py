@@ -1,9 +1,11 @@
-"""Simulating Heston's model, against NumPy, hestonpy and QuantLib, and the cost of the random numbers alone.
+"""Simulating Heston's model, against NumPy, hestonpy and QuantLib; the random numbers alone; the particle filter.
 
-`python benchmarks/heston.py`. QuantLib draws one path a call; it is timed on fewer paths and scaled up.
+`python benchmarks/heston.py`. QuantLib draws one path a call; it is timed on fewer paths and scaled up. A path of its
+generator is an object of its own; who wants the array that the others give must copy it, and both are shown.
 """
 
 import math
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +15,7 @@ from hestonpy.models.heston import Heston
 from numba import njit
 from numpy.typing import NDArray
 
-from companion.heston import HestonParams, simulate_heston
+from companion.heston import HestonParams, RegimeSwitchingHeston, bayes_filter, simulate_heston
 from companion.heston._blocks import for_blocks
 from companion.heston._random import key_from_seed, normal_pair
 
@@ -88,8 +90,19 @@ def random_numbers(n_paths: int, n_steps: int) -> Callable[[], object]:
     return lambda: for_blocks(block, n_paths, block=BLOCK)
 
 
+def particle_filter(n_paths: int, n_bars: int, n_particles: int) -> Row:
+    """The ceiling of the base market, timed once, as it lasts seconds."""
+    market = RegimeSwitchingHeston.equity_index()
+    returns = market.simulate(n_paths=n_paths, n_steps=n_bars, seed=19).log_returns
+    bayes_filter(returns[:1, :2], market, n_particles=n_particles, seed=0)  # compiled, or read from numba's cache
+    start = time.perf_counter()
+    bayes_filter(returns, market, n_particles=n_particles, seed=20)
+    case = f"particle filter, {n_paths} x {n_bars:,}, {n_particles:,} particles"
+    return Row(case, "companion", time.perf_counter() - start, "s")
+
+
 def measure(tiny: bool) -> list[Row]:
-    """Race both schemes against the others' Euler, and Euler against its random numbers."""
+    """Race both schemes against the others' Euler, and Euler against its random numbers; time the filter."""
     n_paths, n_steps, rounds = (200, 5, 1) if tiny else (20_000, 252, 15)
     size = f"{n_paths:,} x {n_steps}"
 
@@ -111,7 +124,8 @@ def measure(tiny: bool) -> list[Row]:
         "its random numbers alone": random_numbers(n_paths, n_steps),
         "NumPy's standard_normal alone": lambda: np.random.default_rng(0).standard_normal((2 * n_steps, n_paths)),
     }
-    return rows + race(f"random numbers for Euler, {size}", limits, rounds=rounds)
+    rows += race(f"random numbers for Euler, {size}", limits, rounds=rounds)
+    return [*rows, particle_filter(*((2, 20, 10) if tiny else (40, 2500, 3000)))]
 
 
 def _scaled(row: Row) -> Row:
@@ -120,4 +134,4 @@ def _scaled(row: Row) -> Row:
 
 
 if __name__ == "__main__":
-    main("heston", measure, "Simulating Heston's model; paths x steps, float64, price and variance kept")
+    main("heston", measure, "Simulating and filtering Heston's model; paths x steps, float64, price and variance kept")

@@ -19,7 +19,8 @@ from companion.heston._blocks import for_blocks
 from companion.heston._checks import check_count, check_positive
 from companion.heston._elementary import KERNEL, exp, log
 from companion.heston._random import key_from_seed, normal_pair, uniform_pair
-from companion.heston.switching import BURN_IN_BARS, VARIANCE_FLOOR, RegimeSwitchingHeston
+from companion.heston._regime_scheme import BURN_IN_BARS, VARIANCE_FLOOR
+from companion.heston.switching import RegimeSwitchingHeston
 
 LARGEST_LOG_RETURN = 10.0
 LOG_TWO_PI = math.log(2 * math.pi)

@@ -20,6 +20,7 @@ import numpy as np
 from companion._files import atomic_path, provenance
 from companion._tables import DamagedFileError, read_provenance, read_table, table_bytes
 from companion.errors import InputError
+from companion.heston._lock import locked
 from companion.heston._workers import results
 from companion.heston.switching import RegimePaths, RegimeSwitchingHeston
 
@@ -111,12 +112,16 @@ def write_ensemble(
     Raises
     ------
     InputError
-        `folder` holds something else, or an unfinished ensemble of other settings; it can not be written; the cluster
-        can not be reached, is lost, or runs other versions. Finished blocks are kept.
+        `folder` holds something else, or an unfinished ensemble of other settings; another run is writing it; it can
+        not be written; the cluster can not be reached, is lost, or runs other versions. Finished blocks are kept.
     """
     folder = Path(folder)
     try:
-        _write(ensemble, folder, scheduler, report)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locked(folder.with_name(f".{folder.name}.lock")) as ours:
+            if not ours:
+                raise InputError(f"{folder}: another run is writing it; wait until it ends, or name another folder")
+            _write(ensemble, folder, scheduler, report)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{folder}: can not be written ({reason}); make room or choose another place") from error

@@ -5,27 +5,20 @@ change. Within a bar the variance follows full-truncation Euler in a few substep
 (not an approximation of one), so that `companion.heston.bayes_filter` can know it exactly.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from companion._jit import compiled
 from companion.heston._blocks import for_blocks
 from companion.heston._checks import check_count, check_positive
-from companion.heston._elementary import INLINE, KERNEL, exp
-from companion.heston._random import key_from_seed, normal_pair, uniform_pair
+from companion.heston._random import key_from_seed
+from companion.heston._regime_scheme import simulate_block
+from companion.heston._schemes import LANES
 from companion.heston.params import HestonParams
 
-VARIANCE_FLOOR = 1e-8
-BURN_IN_BARS = 250
-NOISE, SWITCHES = 0, 1  # streams of the random numbers
-LANES = 32  # paths that one core carries side by side in its vector registers
 BLOCK = 2 * LANES
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +178,7 @@ class RegimeSwitchingHeston:
         def block(first: int, last: int) -> None:
             rows = slice(first, last)
             arrays = price[rows], variance[rows], regime[rows]
-            _simulate_block(key, first_path + first, params, law, transition, dt, s0, substeps, *arrays)
+            simulate_block(key, first_path + first, params, law, transition, dt, s0, substeps, *arrays)
 
         for_blocks(block, n_paths, block=BLOCK)
         return RegimePaths(price, variance, regime)
@@ -193,60 +186,3 @@ class RegimeSwitchingHeston:
     def params_array(self) -> NDArray[np.float64]:
         """The parameters as an array of shape (n_regimes, 6), in the order of `HestonParams`."""
         return np.stack([params.as_array() for params in self.regimes])
-
-
-@compiled(**INLINE)
-def _pick(cumulative: Array, u: float) -> int:
-    """Index of the first entry of a cumulative law that exceeds the uniform `u`."""
-    k = 0
-    while k < len(cumulative) - 1 and u >= cumulative[k]:
-        k += 1
-    return k
-
-
-@compiled(**KERNEL)
-def _simulate_block(
-    key: np.uint64,
-    first: int,
-    params: Array,
-    law: Array,
-    transition: Array,
-    dt: float,
-    s0: float,
-    substeps: int,
-    price: Array,
-    variance: Array,
-    regime: NDArray[np.int8],
-) -> None:
-    """Fill the arrays, (n_rows, n_steps + 1), with the paths from `first` on; `LANES` paths side by side.
-
-    `params` is (n_regimes, 6) in the order of `HestonParams`; `law` and `transition` are cumulative.
-    """
-    h = dt / substeps
-    x, v, k = np.empty(LANES), np.empty(LANES), np.empty(LANES, np.int64)
-    p = np.empty((6, LANES))  # the parameters in force, a column a lane
-    for row in range(0, price.shape[0], LANES):
-        for lane in range(LANES):
-            k[lane] = _pick(law, uniform_pair(key, first + row + lane, SWITCHES, 0)[0])
-            v[lane] = params[k[lane], 5]
-        for step in range(BURN_IN_BARS + price.shape[1]):
-            bar = step - BURN_IN_BARS
-            if bar <= 0:
-                x[:] = 0.0
-            if bar >= 0:
-                for lane in range(min(LANES, price.shape[0] - row)):
-                    price[row + lane, bar] = s0 * exp(x[lane])
-                    variance[row + lane, bar] = max(v[lane], VARIANCE_FLOOR)
-                    regime[row + lane, bar] = k[lane]
-            for lane in range(LANES):
-                u = uniform_pair(key, first + row + lane, SWITCHES, step + 1)[0]
-                k[lane] = _pick(transition[k[lane]], u)
-                p[:, lane] = params[k[lane]]
-            for sub in range(substeps):
-                for lane in range(LANES):
-                    z_v, z = normal_pair(key, first + row + lane, NOISE, step * substeps + sub)
-                    mu, kappa, theta, xi, rho = p[0, lane], p[1, lane], p[2, lane], p[3, lane], p[4, lane]
-                    plus = max(v[lane], VARIANCE_FLOOR)
-                    shock = math.sqrt(plus * h)
-                    x[lane] += (mu - 0.5 * plus) * h + shock * (rho * z_v + math.sqrt(1.0 - rho * rho) * z)
-                    v[lane] += kappa * (theta - plus) * h + xi * shock * z_v

@@ -6,8 +6,8 @@ Shifted rows are slices: with `u[t - lag]` the compiler would have to allow for 
 import numpy as np
 
 from companion._jit import compiled
+from companion._tile import row_of
 from companion.mamba._scan_math import LOG2_E, exp2
-from companion.mamba._tile import row_of
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 

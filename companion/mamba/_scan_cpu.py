@@ -13,8 +13,8 @@ import numpy as np
 from numba import carray
 
 from companion._jit import compiled
+from companion._tile import load_tile, row_of, store_tile
 from companion.mamba._scan_math import LN_2, LOG2_E, exp2, log1p_unit, stack_array
-from companion.mamba._tile import load_tile, row_of, store_tile
 
 LANES = 32
 TILE = 64

@@ -36,12 +36,12 @@ def run_tasks(kernel: Callable[..., None], tasks: int, work: int, *arguments: An
     pieces = min(tasks, 4 * threads)
     ranges = iter(list(pairwise(tasks * piece // pieces for piece in range(pieces + 1))))  # shared by the threads
 
-    def work() -> None:
+    def take_ranges() -> None:
         for first, last in ranges:
             kernel(first, last, *arguments)
 
-    helpers = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
-    work()  # the calling thread is one of them
+    helpers = [_pool(threads - 1).submit(take_ranges) for _ in range(threads - 1)]
+    take_ranges()  # the calling thread is one of them
     for helper in helpers:
         helper.result()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,11 +86,43 @@ def test_bytes_do_not_depend_on_the_threads(tmp_path, monkeypatch):
     assert both[0] == both[1]
 
 
-def test_any_reader_of_parquet_opens_the_folder(small):
-    table = pd.read_parquet(small)
+def with_pandas(folder):
+    return pd.read_parquet(folder)
+
+
+def with_duckdb(folder):
+    with duckdb.connect() as connection:
+        return connection.sql(f"SELECT * FROM '{folder}/*.parquet' ORDER BY path, bar").df()
+
+
+@pytest.mark.parametrize("read", [with_pandas, with_duckdb])
+def test_any_reader_of_parquet_opens_the_folder(small, read):
+    table = read(small)
     assert list(table.columns) == ["path", "bar", "price", "variance", "regime"]
     np.testing.assert_array_equal(table["path"], np.repeat(np.arange(50), 21))
     np.testing.assert_array_equal(table["bar"], np.tile(np.arange(21), 50))
+    for name, column in zip(("price", "variance", "regime"), one_after_the_other(small), strict=True):
+        np.testing.assert_array_equal(table[name], column.ravel())
+
+
+def test_two_runs_do_not_write_one_folder_at_once(small, tmp_path):
+    folder, other = tmp_path / "e.parquet", tmp_path / "other.parquet"
+    program = (
+        "import sys, time; from pathlib import Path; from companion.heston import ensemble\n"
+        "def report(done, total):\n"
+        "    if done == 3: print('three', flush=True); sys.stdin.readline()\n"
+        f"ensemble.write_ensemble(ensemble.{SMALL}, sys.argv[1], report=report)"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "three\n"
+    with pytest.raises(InputError, match=r"e\.parquet: another run is writing it; wait until it ends"):
+        write_ensemble(SMALL, folder)
+    written(Ensemble(paths=3, bars=5), other)  # another folder beside it is free
+    process.communicate("\n", timeout=60)
+    assert process.returncode == 0
+    assert bytes_of(folder) == bytes_of(small)
+    assert sorted(tmp_path.iterdir()) == [folder, other]
 
 
 def test_a_stopped_run_goes_on_with_the_blocks_that_are_missing(small, tmp_path):
@@ -124,6 +157,7 @@ def test_a_kill_in_the_middle_of_a_file_leaves_no_broken_block(small, tmp_path):
     process.communicate(timeout=60)
     blocks = {file: file.read_bytes() for file in partial.glob("part-*")}
     assert len(blocks) == 3
+    assert (tmp_path / ".e.parquet.lock").exists()  # which nobody holds any more
     assert len(list(partial.iterdir())) == 4  # and half of a block under a temporary name
     assert all(content == (small / file.name).read_bytes() for file, content in blocks.items())
     with pytest.raises(InputError, match="lacks 5 of 8 blocks"):

@@ -35,7 +35,7 @@ def _riccati(u: complex, params: HestonParams, maturity: float) -> complex:
 @pytest.mark.parametrize("params", [CALM, WILD, RISING])
 @pytest.mark.parametrize("maturity", [0.1, 3.0, 15.0])
 def test_characteristic_function_solves_the_riccati_equations(params: HestonParams, maturity: float) -> None:
-    for u in (0.3 + 0j, 2.0 - 0.5j, 15.0 - 0.5j):
+    for u in (0.3 + 0j, 2.0 - 0.5j, 15.0 - 0.5j, 4.0 + 2.5j, 4.0 - 3.5j):  # also on the outermost rays of the price
         assert abs(characteristic_function(u, params, maturity) - _riccati(u, params, maturity)) < 1e-9
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from companion.heston import HestonParams, RegimeSwitchingHeston, _blocks, excess_kurtosis, skewness
-from companion.heston.switching import VARIANCE_FLOOR
+from companion.heston._regime_scheme import VARIANCE_FLOOR
 
 BASE = RegimeSwitchingHeston.equity_index()
 
@@ -100,13 +100,27 @@ def test_price_grows_at_mu() -> None:
 
 
 def test_base_market_reproduces_its_measured_facts() -> None:
+    """Volatility, that of each regime, skewness and excess kurtosis: within three standard errors, over paths."""
     paths = BASE.simulate(n_paths=300, n_steps=2500, seed=6)
-    r, regime = paths.log_returns, paths.regime[:, 1:]
-    annual = math.sqrt(252)
-    for sample, expected in ((r, 0.173), (r[regime == 0], 0.140), (r[regime == 1], 0.267)):
-        assert abs(sample.std() * annual - expected) < 0.004
-    assert abs(skewness(r.reshape(-1)) + 0.39) < 0.06
-    assert abs(excess_kurtosis(r.reshape(-1)) - 5.9) < 0.6
+    returns, regime = paths.log_returns, paths.regime[:, 1:]
+    shares = np.stack([(regime == k).mean(axis=1) for k in (0, 1)])
+    powers = np.stack([(returns**power).mean(axis=1) for power in (1, 2, 3, 4)])
+    squares = np.stack([(returns**2 * (regime == k)).mean(axis=1) for k in (0, 1)])
+
+    def facts(rows: np.ndarray) -> list[float]:
+        m1, m2, m3, m4 = powers[:, rows].mean(axis=1)
+        variance = m2 - m1**2
+        skew = (m3 - 3 * m1 * m2 + 2 * m1**3) / variance**1.5
+        kurtosis = (m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4) / variance**2 - 3
+        within = squares[:, rows].mean(axis=1) / shares[:, rows].mean(axis=1)
+        return [*np.sqrt(252 * np.array([variance, *within])), skew, kurtosis]
+
+    measured, rng = np.array(facts(np.arange(300))), np.random.default_rng(0)
+    assert measured[3] == pytest.approx(skewness(returns.reshape(-1)))
+    assert measured[4] == pytest.approx(excess_kurtosis(returns.reshape(-1)))
+    errors = np.std([facts(rng.integers(0, 300, 300)) for _ in range(200)], axis=0)
+    assert (errors < [0.002, 0.002, 0.003, 0.03, 0.3]).all()
+    assert (np.abs(measured - [0.173, 0.140, 0.267, -0.39, 5.9]) < 3 * errors).all()
     assert paths.variance.min() >= VARIANCE_FLOOR
 
 
@@ -117,10 +131,23 @@ def test_a_path_is_the_same_bits_in_any_company(monkeypatch: pytest.MonkeyPatch)
         few = BASE.simulate(n_paths=n_paths, n_steps=30, seed=7)
         for name in ("price", "variance", "regime"):
             np.testing.assert_array_equal(getattr(few, name), getattr(many, name)[:n_paths])
-    longer = BASE.simulate(n_paths=2, n_steps=60, seed=7)
-    np.testing.assert_array_equal(longer.price[:, :31], many.price[:2])
+    for n_steps in (1, 5, 6, 38, 60):  # before, at and after the edges of the kernel's tiles
+        other = BASE.simulate(n_paths=2, n_steps=n_steps, seed=7)
+        both = min(n_steps, 30) + 1
+        for name in ("price", "variance", "regime"):
+            np.testing.assert_array_equal(getattr(other, name)[:, :both], getattr(many, name)[:2, :both])
     monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
     np.testing.assert_array_equal(BASE.simulate(n_paths=300, n_steps=30, seed=7).price, many.price)
+
+
+def test_bits_are_those_of_every_machine() -> None:
+    """Recorded once: checkpoints and chapters stand on these paths."""
+    paths = BASE.simulate(n_paths=3, n_steps=252, seed=10)
+    assert (float(paths.price[2, -1]).hex(), float(paths.variance[2, -1]).hex()) == (
+        "0x1.7ed0f845a6e92p+6",
+        "0x1.b4959873abfaap-6",
+    )
+    assert paths.regime.sum() == 115
 
 
 def test_shapes_and_start() -> None:

@@ -67,7 +67,7 @@ def _shuffle(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
 
 @compiled(error_model="numpy", forceinline=True)
 def row_of(rows, i, c, start, length):  # type: ignore[no-untyped-def]
-    """Bars start..start+length of channel c of sequence i; `rows` as in `_threads.Rows`."""
+    """Bars start..start+length of channel c of sequence i; `rows` as in `mamba._threads.Rows`."""
     memory, to_batch, to_channel = rows
     first = i * to_batch + c * to_channel + start
     return memory[first : first + length]
