@@ -106,6 +106,67 @@ def ramp(
     return _same_kind(maximum * np.clip((p - low) / (high - low), 0.0, 1.0), probability)
 
 
+@overload
+def kelly_leverage(
+    probability: float,
+    *,
+    drifts: tuple[float, float],
+    variances: tuple[float, float],
+    risk_aversion: float = ...,
+    maximum: float = ...,
+) -> float: ...
+@overload
+def kelly_leverage(
+    probability: NDArray[np.floating],
+    *,
+    drifts: tuple[float, float],
+    variances: tuple[float, float],
+    risk_aversion: float = ...,
+    maximum: float = ...,
+) -> NDArray[np.float64]: ...
+def kelly_leverage(
+    probability: ArrayLike,
+    *,
+    drifts: tuple[float, float],
+    variances: tuple[float, float],
+    risk_aversion: float = 1.0,
+    maximum: float = 1.0,
+) -> float | NDArray[np.float64]:
+    r"""Leverage that grows fastest when the regime is known up to its probability.
+
+    With drifts :math:`\mu_k` and variances :math:`\theta_k`, equity grows at the expected rate
+    :math:`g(f) = f\,\mu(p) - \tfrac12 f^2\,\theta(p)`, where :math:`\mu(p)` and :math:`\theta(p)` are means over the
+    regimes: not knowing the regime costs nothing of the order of a bar. The maximum is at :math:`f = \mu(p)/\theta(p)`
+    (Kelly 1956; divided by the risk aversion, Merton 1969), cut off at 0 and `maximum`. It knows of no cost of trading.
+
+    Parameters
+    ----------
+    probability : float or array_like
+        Calibrated probability of the stable regime, as in `dimmer`.
+    drifts, variances : tuple of float
+        Of the stable regime and of chaos: arithmetic drift less the cash rate, and variance, both per year.
+    risk_aversion : float
+        1 is Kelly, 2 half of it.
+    maximum : float
+        Largest leverage.
+
+    Raises
+    ------
+    ValueError
+        If a drift is not finite, or a variance, `risk_aversion` or `maximum` is not finite and positive.
+    """
+    mu, theta = np.asarray(drifts, dtype=np.float64), np.asarray(variances, dtype=np.float64)
+    if mu.shape != (2,) or not np.all(np.isfinite(mu)):
+        raise ValueError(f"drifts must be two finite numbers, stable first, got {drifts}")
+    if theta.shape != (2,) or not np.all((theta > 0.0) & np.isfinite(theta)):
+        raise ValueError(f"variances must be two finite positive numbers, stable first, got {variances}")
+    if not 0.0 < risk_aversion < np.inf or not 0.0 < maximum < np.inf:
+        raise ValueError(f"risk_aversion and maximum must be finite and positive, got {risk_aversion} and {maximum}")
+    p, valid = _valid_probability(probability)
+    fraction = (p * mu[0] + (1.0 - p) * mu[1]) / (p * theta[0] + (1.0 - p) * theta[1]) / risk_aversion
+    return _same_kind(np.where(valid, np.clip(fraction, 0.0, maximum), 0.0), probability)
+
+
 def _valid_probability(probability: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Probabilities with at least one axis, 0 for what is not a number in [0, 1], and which are."""
     p = np.atleast_1d(np.asarray(probability, dtype=np.float64))

@@ -30,6 +30,8 @@ def test_single_bar_faults_are_single(healthy, faulty):
     sigma = healthy[:, START - 60 : START].std(axis=1)
     np.testing.assert_allclose(faulty["one bar of −10 σ"][:, START], -10.0 * sigma)
     np.testing.assert_array_equal(faulty["one bar of −10 σ"][:, START + 1 :], healthy[:, START + 1 :])
+    np.testing.assert_allclose(faulty["one bar of +10 σ"][:, START], 10.0 * sigma)
+    np.testing.assert_array_equal(faulty["one bar of +10 σ"][:, START + 1 :], healthy[:, START + 1 :])
     halved = np.exp(np.cumsum(faulty["price halved for a bar"] - healthy, axis=1))
     np.testing.assert_allclose(halved[:, START], 0.5)
     np.testing.assert_allclose(np.delete(halved, START, axis=1), 1.0)
@@ -40,6 +42,9 @@ def test_lasting_faults_last(healthy, faulty):
     assert np.all(faulty["frozen price"][:, after] == 0.0)
     assert np.all(faulty["last return repeated"][:, after] == healthy[:, START - 1 : START])
     assert np.all(np.isnan(faulty["missing values"][:, after]))
+    turns = np.cumsum(faulty["two prices in turn"][:, after], axis=1)
+    np.testing.assert_allclose(turns[:, 1::2], 0.0, atol=1e-15)
+    np.testing.assert_allclose(np.ptp(turns[:, ::2], axis=1), 0.0, atol=1e-15)
     np.testing.assert_array_equal(faulty["sign flipped"][:, after], -healthy[:, after])
     for name, factor in (("returns × 100", 100.0), ("returns × 0.01", 0.01), ("volatility × 3", 3.0)):
         np.testing.assert_allclose(faulty[name][:, after], factor * healthy[:, after])

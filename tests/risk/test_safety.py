@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import beta, binom
 from sklearn.cluster import KMeans
 
-from companion.risk import SafetyMonitor, conformal_threshold
+from companion.risk import SafetyMonitor, false_kill_interval
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=300)
 D = 4
@@ -89,38 +89,6 @@ def test_every_other_set_of_paths_is_stopped_as_often_as_stated(parts, monitor):
     assert monitor.horizon == 100
 
 
-def test_conformal_coverage_is_exact_over_calibration_sets():
-    """With n = 99 and 5 %, k = 95: over many sets the next maximum exceeds the threshold with probability 1/20."""
-    rng = np.random.default_rng(0)
-    trials = 4000
-    misses = sum(rng.gumbel() > conformal_threshold(rng.gumbel(size=99), false_kill=0.05) for _ in range(trials))
-    assert binom.ppf(0.0005, trials, 0.05) <= misses <= binom.ppf(0.9995, trials, 0.05)
-
-
-@pytest.mark.parametrize(
-    ("n", "false_kill", "rank"), [(19, 0.05, 19), (99, 0.05, 95), (100, 0.05, 96), (9, 0.1, 9), (249, 0.172, 207)]
-)
-def test_the_threshold_is_the_rank_the_theory_names(n, false_kill, rank):
-    shuffled = np.random.default_rng(1).permutation(np.arange(1.0, n + 1.0))
-    assert conformal_threshold(shuffled, false_kill=false_kill) == rank
-
-
-@pytest.mark.parametrize(
-    ("maxima", "false_kill", "message"),
-    [
-        (np.ones(18), 0.05, "needs at least 19 paths, got 18"),
-        (np.array([1.0, np.nan]), 0.5, "path_maxima must be finite"),
-        (np.ones((3, 3)), 0.5, "path_maxima"),
-        (np.ones(10), 0.0, "false_kill"),
-        (np.ones(10), 1.0, "false_kill"),
-        (np.ones(10), float("nan"), "false_kill"),
-    ],
-)
-def test_a_promise_that_can_not_be_kept_is_refused(maxima, false_kill, message):
-    with pytest.raises(ValueError, match=message):
-        conformal_threshold(maxima, false_kill=false_kill)
-
-
 def test_the_printed_percentile_kills_most_normal_paths(parts):
     """The rule of the source: 99.9 % of training bars are inside; the paths are another matter."""
     nearest = parts.kmeans.transform(parts.train.reshape(-1, D)).min(axis=1)
@@ -196,3 +164,104 @@ def test_bad_input_is_refused_by_name(parts, change, message):
 def test_a_state_of_another_size_is_refused(monitor, state):
     with pytest.raises(ValueError, match="states must have 4 features"):
         monitor.check_safety(state)
+
+
+def feed(n_paths, seed, n_bars=160):
+    """Returns of 160 bars: 60 that warm the rules up, and one for each state of `two_clusters`."""
+    return np.random.default_rng(seed).standard_t(5, size=(n_paths, n_bars)) * 0.01
+
+
+@pytest.fixture(scope="module")
+def both(parts):
+    return SafetyMonitor(
+        parts.train,
+        parts.kmeans,
+        calibration_paths=(path for path in two_clusters(900, 100, seed=1)),
+        calibration_returns=feed(900, seed=11),
+        false_kill=0.05,
+    )
+
+
+def test_all_rules_together_stop_as_often_as_stated(both):
+    """675 of the 900 paths set the threshold; states and returns are independent here, as bad as it gets."""
+    fired = both.alarms(two_clusters(1000, 100, seed=2), feed(1000, seed=12))
+    assert both.n_calibration == 675
+    killed = {name: alarm.any(axis=1) for name, alarm in fired.items()}
+    low, high = false_kill_interval(both.n_calibration, 1000, false_kill=0.05, level=0.998)
+    assert low <= np.any(list(killed.values()), axis=0).mean() <= high
+    for name in ("distance", "jump", "collapse"):
+        assert 0.002 < killed[name].mean() < 0.040
+    for name in ("invalid", "frozen", "repeated"):
+        assert not killed[name].any()
+
+
+@pytest.mark.parametrize("fault", [None, "frozen", "repeated", "jump", "collapse", "invalid"])
+def test_the_live_monitor_says_what_the_batch_says_and_names_the_rule(both, fault):
+    path = feed(1, seed=20)[0]
+    bad = {"frozen": 0.0, "repeated": path[99], "jump": 0.5, "collapse": 1e-4 * path[100:120], "invalid": np.nan}
+    if fault:
+        path[100:120] = bad[fault]
+    both.reset()
+    readings = [both.check_input(value) for value in path.tolist()]
+    fired = both.alarms(log_returns=path)
+    np.testing.assert_array_equal([not reading.safe for reading in readings], np.any(list(fired.values()), axis=0))
+    for bar, reading in enumerate(readings):
+        assert reading.threshold == both.thresholds[reading.rule]
+        assert reading.safe == (reading.reason == "safe") == (reading.distance <= reading.threshold)
+        assert reading.safe or fired[reading.rule][bar]
+    first = [reading.rule for reading in readings[100:105] if not reading.safe][:1]
+    assert first == ([fault] if fault else [])
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=20))
+@PROPERTY
+def test_any_input_gets_an_answer_and_an_invalid_one_is_never_safe(both, values):
+    for value in values:
+        reading = both.check_input(value)
+        assert reading.safe == (reading.distance <= reading.threshold)
+        assert abs(value) <= 10.0 or not reading.safe
+
+
+def test_reset_forgets_the_feed_and_nothing_else(both):
+    both.reset()
+    first = [both.check_input(value) for value in feed(1, seed=21)[0]]
+    both.check_input(0.0)
+    both.reset()
+    assert [both.check_input(value) for value in feed(1, seed=21)[0]] == first
+
+
+def test_states_in_a_generator_are_the_states_in_an_array(parts, monitor):
+    lazy = SafetyMonitor(parts.train, parts.kmeans, calibration_paths=iter(parts.calibration), false_kill=0.05)
+    assert lazy.thresholds == monitor.thresholds
+    assert lazy.horizon == monitor.horizon
+    assert lazy.n_calibration == monitor.n_calibration == 199
+
+
+@pytest.mark.parametrize(
+    ("returns", "message"),
+    [
+        (np.ones((199, 99)), r"shape \(199, 100 or more\)"),
+        (np.ones((198, 100)), "shape"),
+        (np.full((199, 100), np.nan), "calibration_returns must be finite"),
+        (feed(199, seed=0)[:, :100] * 0.0 + 11.0, "path_maxima must be finite"),
+        (feed(199, seed=0, n_bars=100)[:, :60].repeat(2, axis=1)[:, :100] * 0.0, "longer paths"),
+    ],
+)
+def test_returns_that_calibrate_nothing_are_refused(parts, returns, message):
+    with pytest.raises(ValueError, match=message):
+        SafetyMonitor(parts.train, parts.kmeans, calibration_paths=parts.calibration, calibration_returns=returns)
+
+
+def test_paths_of_two_lengths_are_refused(parts):
+    ragged = [*parts.calibration, parts.calibration[0][:50]]
+    with pytest.raises(ValueError, match="one length"):
+        SafetyMonitor(parts.train, parts.kmeans, calibration_paths=ragged)
+
+
+def test_a_monitor_without_input_rules_says_so(monitor, both):
+    with pytest.raises(ValueError, match="no input rules"):
+        monitor.check_input(0.01)
+    with pytest.raises(ValueError, match="no input rules"):
+        monitor.alarms(log_returns=np.zeros(10))
+    with pytest.raises(ValueError, match="one number"):
+        both.check_input([0.01])

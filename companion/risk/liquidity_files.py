@@ -1,0 +1,174 @@
+"""Binance's public files of quotes and candles: what their columns are, and how to get at their lines safely.
+
+The columns are those of https://github.com/binance/binance-public-data (README) and its files: futures have had a
+header since 2022, spot files have none (issues 246 and 283); times are milliseconds, for spot microseconds from 2025
+on (README, issue 386); lines may be out of order (issue 305). Quotes (bookTicker) are published for futures only.
+"""
+
+import codecs
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from companion.errors import InputError
+
+Kind = Literal["bookTicker", "klines"]
+
+BLOCK = 1 << 20  # bytes read at a time
+LINES = pa.schema([("number", pa.int64()), ("line", pa.string())])
+ASCII = bytes(range(128)) + b"?" * 128  # what is not ASCII is no part of a number
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns of a kind of file, and what is read from them.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names, in the order of the file.
+    time : str
+        Column with the time.
+    rules : tuple of (str, str)
+        SQL conditions on the columns that a sound line meets, each with what is wrong where it does not.
+    size : str
+        SQL expression of the quantity to be calibrated.
+    measure : str
+        The same in words.
+    """
+
+    columns: tuple[str, ...]
+    time: str
+    rules: tuple[tuple[str, str], ...]
+    size: str
+    measure: str
+
+
+# Written so that a condition fails for NaN, which SQL puts above every number, and for NULL.
+LAYOUTS: dict[Kind, Layout] = {
+    "bookTicker": Layout(
+        columns=(
+            "update_id",
+            "best_bid_price",
+            "best_bid_qty",
+            "best_ask_price",
+            "best_ask_qty",
+            "transaction_time",
+            "event_time",
+        ),
+        time="transaction_time",
+        rules=(
+            ("best_bid_price > 0 AND best_bid_price < 1e15", "best_bid_price is not a positive number"),
+            ("best_ask_price > 0 AND best_ask_price < 1e15", "best_ask_price is not a positive number"),
+            ("best_bid_qty >= 0 AND best_bid_qty < 1e15", "best_bid_qty is not a number from 0 on"),
+            ("best_ask_qty >= 0 AND best_ask_qty < 1e15", "best_ask_qty is not a number from 0 on"),
+            ("best_bid_price <= best_ask_price", "best_bid_price is above best_ask_price"),
+        ),
+        size="least(best_bid_qty, best_ask_qty)",
+        measure="min(bid size, ask size) of a quote",
+    ),
+    "klines": Layout(
+        columns=(
+            "open_time",
+            "open",
+            "high",
+            "low",
+            "close",
+            "volume",
+            "close_time",
+            "quote_volume",
+            "count",
+            "taker_buy_volume",
+            "taker_buy_quote_volume",
+            "ignore",
+        ),
+        time="open_time",
+        rules=(
+            ("volume >= 0 AND volume < 1e15", "volume is not a number from 0 on"),
+            (
+                "taker_buy_volume >= 0 AND taker_buy_volume <= volume",
+                "taker_buy_volume is not a number from 0 to volume",
+            ),
+        ),
+        size="least(taker_buy_volume, volume - taker_buy_volume)",
+        measure="min(volume bought, volume sold) by takers in a bar",
+    ),
+}
+
+
+def line_batches(path: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
+    """The lines of a CSV or zipped CSV after the header, if there is one, with their numbers, block by block.
+
+    The memory is that of two blocks, whatever is in the file: a line that is longer than a block comes out as "?".
+
+    Yields
+    ------
+    RecordBatch
+        Of schema `LINES`: ``number`` from 1 on, ``line`` in ASCII with its line feed.
+
+    Raises
+    ------
+    InputError
+        If the file can not be read, the archive is damaged, encrypted or not of a single CSV, or a header names other
+        columns than the layout.
+    """
+    try:
+        with _opened(path) as stream:
+            number = 1
+            for lines in _whole_lines(stream):
+                if number == 1 and _is_header(lines[: lines.index(b"\n")], layout, path):
+                    lines, number = lines[lines.index(b"\n") + 1 :], 2
+                ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == b"\n"[0])
+                offsets = np.append(np.int32(0), (ends + 1).astype(np.int32))
+                text = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(lines))
+                numbers = pa.array(np.arange(number, number + len(ends)))
+                yield pa.record_batch([numbers, text], schema=LINES)
+                number += len(ends)
+    except OSError as error:
+        raise InputError(f"{path}: can not be read ({error.strerror or error}): check the file") from error
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise InputError(f"{path}: damaged or encrypted archive ({error}): download it again") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, or of the only member of a zip archive that ends in .csv."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            yield file
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = [info for info in archive.infolist() if info.filename.lower().endswith(".csv")]
+        if len(members) != 1:
+            raise InputError(f"{path}: holds {len(members)} files that end in .csv: give an archive with one")
+        with archive.open(members[0]) as member:
+            yield member
+
+
+def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The stream in pieces that end in a line feed, in ASCII and without a byte order mark."""
+    rest = stream.read(BLOCK).removeprefix(codecs.BOM_UTF8)
+    while rest:
+        cut = rest.rfind(b"\n") + 1
+        if cut:
+            yield rest[:cut] if rest.isascii() else rest[:cut].translate(ASCII)
+        elif len(rest) > BLOCK:
+            rest = b"?"
+        block = stream.read(BLOCK)
+        rest = rest[cut:] + (block or (b"\n" if rest[cut:] else b""))
+
+
+def _is_header(line: bytes, layout: Layout, path: Path) -> bool:
+    names = tuple(name.strip().lower().replace(" ", "_") for name in line.decode("ascii").split(","))
+    if names[0] != layout.columns[0]:
+        return False
+    if names != layout.columns:
+        raise InputError(f"{path}: header is {','.join(names)[:200]}: give the columns {','.join(layout.columns)}")
+    return True

@@ -1,0 +1,313 @@
+"""The canonical call: whatever it is given, a position that can not blow up, and the reason why it is what it is."""
+
+import decimal
+import math
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from companion.risk import (
+    InstrumentRules,
+    Reason,
+    SizingConfig,
+    calculate_target_position,
+    frac_from_mu_sigma,
+    mu_from_z,
+    qty_from_fraction_equity_price,
+    quantize_qty_to_instrument,
+    reference_price,
+    vol_target_qty_cap,
+)
+
+# 10,000 examples of the three tests of the target alone, and 500 of its parts.
+PROPERTY = settings(derandomize=True, deadline=None)
+NAN, INF = float("nan"), float("inf")
+BAD_FLOATS = [NAN, INF, -INF]
+BAD_AMOUNTS = [Decimal(text) for text in ("NaN", "sNaN", "Infinity", "-Infinity", "0", "-1", "1E+18", "9E-19")]
+BAD_AMOUNTS += [Decimal("1E+999999999"), Decimal("1E-999999999")]
+
+RULES = InstrumentRules(3, Decimal("0.001"), Decimal("0.001"), Decimal(1000), Decimal(10), Decimal(5_000_000))
+CONFIG = SizingConfig(kappa=0.002, gamma=1.0, f_max=2.0)
+MARKET = {"equity": Decimal(100_000), "bid": Decimal("49999.5"), "ask": Decimal("50000.5"), "instrument": RULES}
+
+
+def scaled(low, high, places):
+    """Decimals with a number of places."""
+    return st.integers(low, high).map(lambda n: Decimal(n).scaleb(-places))
+
+
+SIGNALS = st.floats(-3.5, 3.5) | st.floats()
+VOLATILITIES = st.floats(1e-4, 0.5) | st.floats()
+AMOUNTS = scaled(1, 10**12, 4) | st.sampled_from([*BAD_AMOUNTS, None]) | scaled(1, 10**34, 17)
+
+
+@st.composite
+def instruments(draw):
+    places, steps = draw(st.integers(0, 18)), draw(st.integers(1, 50))
+    low, high = draw(scaled(0, 10**6, 4)), draw(scaled(10**6, 10**12, 4))
+    cheap, dear = draw(scaled(0, 10**6, 3)), draw(scaled(10**6, 10**12, 3))
+    none = draw(st.integers(0, 15))
+    limits = [None if none >> bit & 1 else limit for bit, limit in enumerate((low, high, cheap, dear))]
+    return InstrumentRules(places, Decimal(steps).scaleb(-places), *limits)
+
+
+CONFIGS = st.builds(
+    SizingConfig,
+    kappa=st.floats(1e-6, 1.0),
+    gamma=st.floats(0.1, 50.0),
+    f_max=st.floats(1e-3, 1000.0),
+    z_sat=st.floats(0.01, 10.0),
+    sigma_target=st.none() | st.floats(1e-6, 1.0),
+    max_quantity=st.none() | scaled(1, 10**9, 4),
+)
+HOSTILE = [
+    decimal.Context(prec=28),
+    decimal.Context(prec=2, rounding=decimal.ROUND_UP, Emax=3, Emin=-3, traps=[]),
+    decimal.Context(prec=3, rounding=decimal.ROUND_CEILING, traps=list(decimal.Context().flags)),
+]
+
+
+@given(SIGNALS, VOLATILITIES, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, instruments(), CONFIGS, st.sampled_from(HOSTILE))
+@settings(PROPERTY, max_examples=6000)
+def test_any_input_gives_an_executable_position_within_every_cap(
+    z, sigma, equity, bid, ask, close, rules, config, context
+):
+    with decimal.localcontext(context):
+        target = calculate_target_position(
+            z, sigma, equity=equity, bid=bid, ask=ask, last_close=close, instrument=rules, config=config
+        )
+    quantity = target.quantity
+    assert type(quantity) is Decimal
+    assert quantity.is_finite()
+    assert not quantity.is_signed() or quantity < 0
+    if not quantity:
+        assert target.reasons or target.fraction == 0.0
+        return
+    assert (quantity > 0) == (z > 0)
+    assert_executable(quantity, target.reference_price, rules)
+    assert_within_caps(quantity, target.reference_price, sigma, equity, config)
+    assert not any(reason.startswith("flat") for reason in target.reasons)
+
+
+def assert_executable(quantity, price, rules):
+    size, notional = abs(Fraction(quantity)), abs(Fraction(quantity)) * Fraction(price)
+    assert size % Fraction(rules.size_increment) == 0
+    assert quantity.as_tuple().exponent == -rules.size_precision
+    assert size >= (rules.min_quantity or 0)
+    assert notional >= (rules.min_notional or 0)
+    assert rules.max_quantity is None or size <= Fraction(rules.max_quantity)
+    assert rules.max_notional is None or notional <= Fraction(rules.max_notional)
+
+
+def assert_within_caps(quantity, price, sigma, equity, config):
+    exact = lambda value: Fraction(Decimal(repr(value)))  # noqa: E731
+    notional = abs(Fraction(quantity)) * Fraction(price)
+    assert notional <= exact(config.f_max) * Fraction(equity)
+    assert config.max_quantity is None or quantity.copy_abs() <= config.max_quantity
+    if config.sigma_target is not None:
+        assert notional * exact(sigma) <= exact(config.sigma_target) * Fraction(equity)
+
+
+PRICED = {"equity": scaled(1, 10**12, 4), "bid": scaled(1, 10**12, 6)}
+
+
+@given(
+    st.lists(st.floats(0.0, 4.0), min_size=2, max_size=4),
+    st.floats(1e-4, 0.5),
+    *PRICED.values(),
+    instruments(),
+    CONFIGS,
+)
+@settings(PROPERTY, max_examples=2000)
+def test_the_target_grows_with_the_signal_and_is_odd_in_it(signals, sigma, equity, price, rules, config):
+    def target(z):
+        return calculate_target_position(
+            z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config
+        ).quantity
+
+    long = [target(z) for z in sorted(signals)]
+    assert long == sorted(long)
+    assert [target(-z) for z in sorted(signals)] == [quantity.copy_negate() for quantity in long]
+
+
+@given(
+    st.floats(-4.0, 4.0),
+    st.lists(st.floats(1e-320, 1e300), min_size=2, max_size=4),
+    *PRICED.values(),
+    instruments(),
+    CONFIGS,
+)
+@settings(PROPERTY, max_examples=2000)
+def test_the_target_never_grows_with_volatility(z, volatilities, equity, price, rules, config):
+    def size(sigma):
+        return calculate_target_position(
+            z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config
+        ).quantity.copy_abs()
+
+    sizes = [size(sigma) for sigma in sorted(volatilities)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@given(st.floats(-3.0, 3.0), st.floats(1e-3, 0.5), *PRICED.values(), instruments(), CONFIGS)
+@settings(PROPERTY, max_examples=500)
+def test_the_call_is_the_composition_of_its_steps(z, sigma, equity, price, rules, config):
+    rules = replace(rules, min_notional=None, max_notional=None)
+    fraction = frac_from_mu_sigma(mu_from_z(z, config.kappa, config.z_sat), sigma, config.gamma, config.f_max)
+    desired = qty_from_fraction_equity_price(fraction, equity, price)
+    caps = [config.max_quantity] if config.max_quantity is not None else []
+    if config.sigma_target is not None:
+        caps.append(vol_target_qty_cap(equity, price, sigma, config.sigma_target))
+    desired = min([desired.copy_abs(), *caps]).copy_sign(desired)
+    target = calculate_target_position(z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config)
+    assert target.quantity == quantize_qty_to_instrument(desired, rules)
+    assert target.fraction == fraction
+
+
+def call(z=1.0, sigma=0.03, *, config=CONFIG, **market):
+    return calculate_target_position(z, sigma, config=config, **(MARKET | market))
+
+
+def test_a_healthy_call_needs_no_reason():
+    target = call()
+    fraction = 0.002 * math.tanh(1.0 / 1.5) / 0.03**2
+    assert target.reasons == ()
+    assert target.reference_price == 50_000
+    assert target.fraction == pytest.approx(fraction)
+    assert target.quantity == Decimal(math.floor(fraction * 2 * 1000)).scaleb(-3)
+    assert call(-1.0).quantity == -target.quantity
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"z": bad}, Reason.SIGNAL_NOT_FINITE) for bad in BAD_FLOATS]
+    + [({"sigma": bad}, Reason.VOLATILITY_INVALID) for bad in [*BAD_FLOATS, 0.0, -0.03]]
+    + [({"equity": bad}, Reason.EQUITY_INVALID) for bad in [*BAD_AMOUNTS, None]]
+    + [({"bid": bad}, Reason.NO_PRICE) for bad in [*BAD_AMOUNTS, None]]
+    + [({"ask": bad}, Reason.NO_PRICE) for bad in [*BAD_AMOUNTS, None, Decimal("49999.4")]],
+)
+def test_each_fail_safe_is_flat_and_says_so(change, reason):
+    target = call(**change)
+    assert target.quantity == 0
+    assert target.reasons == (reason,)
+
+
+def test_every_fail_safe_that_fires_is_told_in_order():
+    assert call(NAN, -1.0, equity=None, bid=None).reasons == (
+        Reason.SIGNAL_NOT_FINITE,
+        Reason.VOLATILITY_INVALID,
+        Reason.EQUITY_INVALID,
+        Reason.NO_PRICE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons", "quantity"),
+    [
+        ({"z": 3.5}, (Reason.SIGNAL_CLIPPED, Reason.FRACTION_CAP), "4.000"),
+        ({"sigma": 0.02}, (Reason.FRACTION_CAP,), "4.000"),
+        ({"config": replace(CONFIG, sigma_target=0.015)}, (Reason.VOLATILITY_CAP,), "1.000"),
+        ({"config": replace(CONFIG, max_quantity=Decimal("0.7"))}, (Reason.QUANTITY_CAP,), "0.700"),
+        ({"instrument": replace(RULES, max_quantity=Decimal("0.5005"))}, (Reason.INSTRUMENT_MAX_QUANTITY,), "0.500"),
+        ({"instrument": replace(RULES, max_notional=Decimal(60_000))}, (Reason.INSTRUMENT_MAX_NOTIONAL,), "1.200"),
+        ({"instrument": replace(RULES, min_quantity=Decimal(9))}, (Reason.BELOW_MIN_QUANTITY,), "0"),
+        ({"instrument": replace(RULES, min_notional=Decimal(200_000))}, (Reason.BELOW_MIN_NOTIONAL,), "0"),
+        ({"equity": Decimal("0.01")}, (Reason.BELOW_MIN_QUANTITY,), "0"),
+        ({"bid": None, "last_close": Decimal(40_000)}, (Reason.NO_QUOTE,), "3.237"),
+        ({"z": 0.0}, (), "0.000"),
+    ],
+)
+def test_each_cap_that_binds_is_told(change, reasons, quantity):
+    target = call(**change)
+    assert target.reasons == reasons
+    assert target.quantity == Decimal(quantity)
+
+
+def test_caps_that_bind_one_after_the_other_are_all_told():
+    config = replace(CONFIG, sigma_target=0.015, max_quantity=Decimal("0.7"))
+    target = call(
+        5.0, config=config, instrument=replace(RULES, max_notional=Decimal(45_000), max_quantity=Decimal("0.5"))
+    )
+    assert target.reasons == (
+        Reason.SIGNAL_CLIPPED,
+        Reason.FRACTION_CAP,
+        Reason.VOLATILITY_CAP,
+        Reason.INSTRUMENT_MAX_NOTIONAL,
+        Reason.QUANTITY_CAP,
+        Reason.INSTRUMENT_MAX_QUANTITY,
+    )
+
+
+def test_listing_calculate_target_position_a_volatility_cap_of_zero_is_a_cap():
+    """As printed, ``if cap > 0`` skips a cap that is zero, so the absurd price that made it zero lifts the limit."""
+    assert vol_target_qty_cap(Decimal(100), Decimal(0), 0.03, 0.02) == 0
+    assert call(bid=Decimal("1E-20"), config=replace(CONFIG, sigma_target=0.01)).quantity == 0
+
+
+def test_the_reference_price_ladder():
+    bid, ask, close = Decimal("99.5"), Decimal("100.4"), Decimal(98)
+    assert reference_price(bid, ask, close) == (Decimal("99.95"), None)
+    assert reference_price(ask, bid, close) == (close, Reason.NO_QUOTE)
+    assert reference_price(None, ask, close) == (close, Reason.NO_QUOTE)
+    assert reference_price(bid, Decimal("NaN"), Decimal(0)) == (None, Reason.NO_PRICE)
+    assert reference_price(None, None, None) == (None, Reason.NO_PRICE)
+
+
+def test_the_mid_is_exact_where_the_listing_made_a_float_of_it():
+    """As printed, ``str(0.5 * (bid + ask))`` is 50000.149999999994."""
+    assert reference_price(Decimal("50000.1"), Decimal("50000.2"), None)[0] == Decimal("50000.15")
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert call(np.float64(1.0), np.float64(0.03), equity=np.int64(100_000)) == call()
+    assert call(np.float32(NAN)).reasons == (Reason.SIGNAL_NOT_FINITE,)
+    with np.errstate(all="raise"):
+        assert call(np.float64(3.0), np.float64(1e-200)).quantity == 4
+
+
+@pytest.mark.parametrize("field", ["equity", "bid", "ask"])
+@pytest.mark.parametrize("text", ["100000.00 USDT", "100000", True])
+def test_text_is_no_amount(field, text):
+    with pytest.raises(ValueError, match=f"{field} must be a Decimal"):
+        call(**{field: text})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(f, v) for f in ("kappa", "gamma", "f_max", "z_sat", "sigma_target") for v in (0.0, -1.0, NAN, INF)]
+    + [("f_max", 1000.1)]
+    + [("max_quantity", v) for v in BAD_AMOUNTS],
+)
+def test_a_wrong_configuration_is_refused(field, value):
+    with pytest.raises(ValueError, match=f"{field} must be"):
+        replace(CONFIG, **{field: value})
+
+
+def test_a_nautilus_like_instrument_sizes_like_its_rules():
+    amount = lambda text: SimpleNamespace(as_decimal=lambda: Decimal(text))  # noqa: E731
+    instrument = SimpleNamespace(
+        size_precision=3,
+        size_increment=amount("0.001"),
+        min_quantity=amount("0.001"),
+        max_quantity=amount("1000"),
+        min_notional=amount("10"),
+        max_notional=None,
+        multiplier=amount("1"),
+        is_inverse=False,
+    )
+    assert call(instrument=instrument, equity=amount("100000")) == call()
+
+
+def test_nautilus_itself():
+    objects = pytest.importorskip("nautilus_trader.model.objects")
+    usdt = pytest.importorskip("nautilus_trader.model.currencies").USDT
+    provider = pytest.importorskip("nautilus_trader.test_kit.providers").TestInstrumentProvider
+    amounts = {"bid": objects.Price.from_str("49999.5"), "ask": objects.Price.from_str("50000.5")}
+    target = call(instrument=provider.btcusdt_perp_binance(), equity=objects.Money(100_000, usdt), **amounts)
+    assert target == call()
+    assert str(objects.Quantity.from_str(str(target.quantity))) == str(target.quantity)
