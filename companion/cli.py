@@ -11,6 +11,7 @@ from companion.pipeline.step import main as run_step
 STEPS = {
     "generate-heston": "simulate a regime-switching Heston market",
     "train-mamba": "train Mamba on the simulated market",
+    "train-filter": "train the amortized Bayes filter on simulated markets",
     "extract-regimes": "read the regimes of a price series, day by day",
     "backtest-walkforward": "backtest the regimes beside their baselines",
 }

@@ -263,4 +263,4 @@ def _filter_path(
             log_likelihood[bar] = _weigh(returns[bar], weight, mean, power, scratch)
             sample_size[bar] = 1.0 / (weight * weight).sum()
             for k in range(n_regimes):
-                probability[bar, k] = weight[k].sum()
+                probability[bar, k] = min(weight[k].sum(), 1.0)  # rounding

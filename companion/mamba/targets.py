@@ -12,6 +12,8 @@ from torch.nn import functional
 from companion.mamba.features import FLOOR, SCALE, check_log_returns
 
 NEXT_BAR = (1,)
+LABELS = "labels"
+"""Name of the target that is no function of the returns: `train` is given it."""
 
 
 class Target(NamedTuple):
@@ -86,7 +88,7 @@ TARGETS: dict[str, Target] = {
 
 def check_target(name: str, horizons: tuple[int, ...]) -> None:
     """Refuse a target that there is not, or one that can not have these horizons, with a `ValueError`."""
-    if name not in TARGETS:
-        raise ValueError(f"target: expected one of {', '.join(TARGETS)}, got {name!r}")
-    if TARGETS[name].next_bar_only and horizons != NEXT_BAR:
+    if name not in (*TARGETS, LABELS):
+        raise ValueError(f"target: expected one of {', '.join(TARGETS)}, {LABELS}, got {name!r}")
+    if (name == LABELS or TARGETS[name].next_bar_only) and horizons != NEXT_BAR:
         raise ValueError(f"target: {name!r} is about the next bar and needs model.horizons {NEXT_BAR}, got {horizons}")

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from companion._files import atomic_path
 from companion.errors import InputError
 from companion.mamba.features import check_log_returns, market_features
 from companion.mamba.model import MarketMamba, MarketMambaConfig
-from companion.mamba.targets import TARGETS, check_target
+from companion.mamba.targets import LABELS, TARGETS, check_target
 
 Progress = Callable[[int, int, float], None]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -37,6 +38,8 @@ class TrainConfig:
       With ``horizons=(1,)`` it is the log square of the next return.
     - ``"return"``, ``"absolute_return"``: the next return or its size, by mean squared error; ``horizons=(1,)``.
     - ``"gaussian_nll"``: the log variance of the next return, by Gaussian likelihood; ``horizons=(1,)``.
+    - ``"labels"``: the log-odds of the probability that `train` is given for each bar, by cross-entropy;
+      ``horizons=(1,)``.
     """
 
     model: MarketMambaConfig = field(default_factory=MarketMambaConfig)
@@ -79,6 +82,8 @@ def train(
     config: TrainConfig | None = None,
     *,
     seed: int | np.random.Generator,
+    labels: ArrayLike | None = None,
+    model: MarketMamba | None = None,
     progress: Progress | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 50,
@@ -91,6 +96,10 @@ def train(
     config : TrainConfig, optional
     seed : int or numpy Generator
         Initial weights, batches and noise. The same seed on the same machine gives the same bits.
+    labels : array of the shape of `log_returns`, optional
+        Probabilities, or truths 0 and 1, for ``target="labels"`` and only for it.
+    model : MarketMamba, optional
+        Where to start from instead of random weights; it is left as it is.
     progress : callable, optional
         Called as `progress(step, n_steps, loss)` after every step.
     checkpoint : path, optional
@@ -104,7 +113,8 @@ def train(
     Raises
     ------
     ValueError
-        If the returns are not finite or too short.
+        If the returns are not finite or too short, the labels are missing, superfluous or no probabilities, or `model`
+        has another shape than the configuration.
     FloatingPointError
         At the first loss or gradient that is not finite; the message names the step.
     InputError
@@ -116,7 +126,7 @@ def train(
     if returns.shape[1] < needed:
         raise ValueError(f"log_returns: {returns.shape[1]} bars a path, the recipe needs at least {needed}")
     base = int(seed.integers(2**62)) if isinstance(seed, np.random.Generator) else int(seed)
-    run = _Run(returns, config, base)
+    run = _Run(returns, _check_labels(labels, returns.shape, config), config, base, model)
     store = None if checkpoint is None else Path(checkpoint)
     if store is not None and store.exists():
         run.restore(store)
@@ -131,6 +141,19 @@ def train(
     return TrainResult(run.model.eval(), np.array(run.losses))
 
 
+def _check_labels(labels: ArrayLike | None, shape: tuple[int, ...], config: TrainConfig) -> NDArray[np.float64] | None:
+    if (labels is None) == (config.target == LABELS):
+        raise ValueError(f"labels: {'missing for' if labels is None else 'not for'} target {config.target!r}")
+    if labels is None:
+        return None
+    array = np.atleast_2d(np.asarray(labels, dtype=np.float64))
+    if array.shape != shape:
+        raise ValueError(f"labels: expected shape {shape} as the returns, got {array.shape}")
+    if not ((array >= 0) & (array <= 1)).all():
+        raise ValueError("labels: a value is not in [0, 1]")
+    return array
+
+
 def initial_model(config: MarketMambaConfig, *, seed: int) -> MarketMamba:
     """Return an untrained model whose weights depend on the seed alone; PyTorch's global generator is left as it is."""
     with torch.random.fork_rng(devices=[]):
@@ -141,19 +164,36 @@ def initial_model(config: MarketMambaConfig, *, seed: int) -> MarketMamba:
 class _Run:
     """A training run between two steps: all that a kill may not lose."""
 
-    def __init__(self, returns: NDArray[np.float64], config: TrainConfig, seed: int) -> None:
+    def __init__(
+        self,
+        returns: NDArray[np.float64],
+        labels: NDArray[np.float64] | None,
+        config: TrainConfig,
+        seed: int,
+        model: MarketMamba | None,
+    ) -> None:
         self.config, self.seed = config, seed
         self.features = market_features(returns)
-        self.target = TARGETS[config.target]
-        self.observed = self.target.observe(returns, config.model.horizons)
+        if labels is None:
+            target = TARGETS[config.target]
+            self.observed, self.loss = target.observe(returns, config.model.horizons), target.loss
+        else:
+            self.observed, self.loss = labels[..., None], functional.binary_cross_entropy_with_logits
         self.dtype = _DTYPES[config.dtype]
         self.model = initial_model(config.model, seed=seed).to(self.dtype).train()
+        if model is not None:
+            if model.config != config.model:
+                raise ValueError(f"model: has {model.config}, the configuration asks for {config.model}")
+            self.model.load_state_dict(model.state_dict())
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
         self.losses: list[float] = []
-        identity = json.dumps([asdict(config), seed], sort_keys=True).encode() + returns.tobytes()
-        self.identity = hashlib.sha256(identity).hexdigest()
+        identity = hashlib.sha256(json.dumps([asdict(config), seed], sort_keys=True).encode() + returns.tobytes())
+        identity.update(self.observed.tobytes())
+        for weight in self.model.state_dict().values():
+            identity.update(weight.numpy().tobytes())
+        self.identity = identity.hexdigest()
 
     def advance(self, step: int) -> None:
         """Take one step of the optimizer and record its loss."""
@@ -161,7 +201,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, step)
         forecast = self.model.head(self.model.latent(features) + noise)
-        loss = self.target.loss(forecast, observed)
+        loss = self.loss(forecast, observed)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)

@@ -18,6 +18,7 @@ from companion.heston.ensemble import MARKETS, open_ensemble
 from companion.mamba import MarketMamba
 from companion.pipeline.step import Report, Step, main
 from companion.regimes import RegimeDetector
+from companion.regimes.hysteresis import ENTER, LEAVE
 
 KIND = "regimes"
 COLUMNS = {
@@ -39,8 +40,8 @@ class ExtractRegimesConfig:
     """
 
     prices: str = SP500
-    enter: float = 0.40
-    leave: float = 0.10
+    enter: float = ENTER
+    leave: float = LEAVE
     seed: int = 0
 
     def __post_init__(self) -> None:

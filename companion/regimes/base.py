@@ -7,6 +7,7 @@ posterior), a *score* of that feature (larger is more chaotic), and a *confidenc
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Self
 
 import numpy as np
@@ -14,15 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from companion.regimes._clock import BarClock, BarTime
+from companion.regimes._returns import Floats, as_paths
 from companion.regimes.confidence import PlattCalibration
-from companion.regimes.hysteresis import check_levels, hysteresis
+from companion.regimes.hysteresis import ENTER, LEAVE, check_levels, hysteresis
 
-Floats = NDArray[np.float64]
-
-#: A log return beyond this is no return; a price given by mistake is the usual cause.
-LARGEST_LOG_RETURN = 5.0
 #: Bars that a fit needs after the warm-up.
 FEWEST_BARS = 100
+#: A regime of fewer bars is an outlier.
+FEWEST_BARS_IN_REGIME = 20
 
 
 @dataclass(frozen=True)
@@ -50,36 +51,12 @@ class RegimeReading:
     warm: bool
 
 
-def as_paths(X: ArrayLike, *, name: str = "X") -> tuple[Floats, bool]:
-    """Log returns as float64 of shape (n_paths, n_bars), and whether they came as one path of shape (n_bars,).
-
-    Raises
-    ------
-    ValueError
-        When the shape is another, there is no bar, or a value is not finite or too large for a log return; the message
-        calls the argument `name`.
-    """
-    try:
-        returns = np.asarray(X, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of numbers: {error}") from error
-    if returns.ndim not in (1, 2):
-        raise ValueError(f"{name} has shape {returns.shape}: give log returns of shape (n_bars,) or (n_paths, n_bars)")
-    if returns.size == 0:
-        raise ValueError(f"{name} has shape {returns.shape}: there is no bar")
-    bad = np.argwhere(~(np.abs(returns) <= LARGEST_LOG_RETURN))
-    if len(bad):
-        where, value = tuple(int(i) for i in bad[0]), returns[tuple(bad[0])]
-        raise ValueError(f"{name}{list(where)} = {value}: a log return is a number between ±{LARGEST_LOG_RETURN:g}")
-    return np.atleast_2d(returns), returns.ndim == 1
-
-
 def calibration_market(seed: int) -> tuple[Floats, NDArray[np.int8]]:
-    """Log returns and true regimes of 24 paths × 2,060 bars of the base market, each of shape (n_paths, n_bars)."""
+    """Log returns and true regimes of 100 paths × 2,060 bars of the base market, each of shape (n_paths, n_bars)."""
     from companion.heston import RegimeSwitchingHeston
 
     fresh = np.random.default_rng(np.random.SeedSequence([seed, 0xCA11B]))
-    paths = RegimeSwitchingHeston.equity_index().simulate(n_paths=24, n_steps=2060, seed=fresh)
+    paths = RegimeSwitchingHeston.equity_index().simulate(n_paths=100, n_steps=2060, seed=fresh)
     return paths.log_returns, paths.regime[:, 1:]
 
 
@@ -100,7 +77,7 @@ class RegimeFilter(BaseEstimator, ABC):
 
     calibration_: PlattCalibration
 
-    def __init__(self, *, enter: float = 0.40, leave: float = 0.10, warm_up: int = 60, seed: int = 0) -> None:
+    def __init__(self, *, enter: float = ENTER, leave: float = LEAVE, warm_up: int = 60, seed: int = 0) -> None:
         self.enter = enter
         self.leave = leave
         self.warm_up = warm_up
@@ -120,7 +97,7 @@ class RegimeFilter(BaseEstimator, ABC):
 
     @abstractmethod
     def _score(self, features: Floats) -> Floats:
-        """Score of features (..., n_features): larger is more chaotic."""
+        """Score of features (..., n_features): larger is more chaotic, positive where the detector calls chaos."""
 
     @abstractmethod
     def _confidence(self, features: Floats) -> Floats:
@@ -163,12 +140,17 @@ class RegimeFilter(BaseEstimator, ABC):
         if paths.shape[1] < self.warm_up + FEWEST_BARS:
             needed = f"at least {self.warm_up + FEWEST_BARS} (warm-up of {self.warm_up} included)"
             raise ValueError(f"X has {paths.shape[1]} bars a path: fit needs {needed}")
-        if np.ptp(paths) == 0.0:
-            raise ValueError(f"X is constant at {paths[0, 0]}: there are no regimes to tell apart")
+        flat = np.flatnonzero(np.ptp(paths[:, self.warm_up :], axis=1) == 0.0)
+        if len(flat):
+            value = paths[flat[0], -1]
+            raise ValueError(
+                f"X: path {flat[0]} is constant at {value} after the warm-up: it has no regimes to tell apart"
+            )
         labels = None if y is None else self._check_labels(y, np.shape(X))
         self._fit_recursion(paths)
         features = self._features(paths)[:, self.warm_up :]
         self._fit_regimes(features, paths[:, self.warm_up :])
+        _check_both_regimes(self._score(features) > 0.0)
         if labels is None:
             known, labels = calibration_market(self.seed)
             features = self._features(known)[:, self.warm_up :]
@@ -217,32 +199,66 @@ class RegimeFilter(BaseEstimator, ABC):
         """Regime per bar after hysteresis, 0 stable and 1 chaos, of the shape of X. Causal."""
         return hysteresis(self.predict_proba(X)[..., 1], enter=self.enter, leave=self.leave)
 
-    def reset(self) -> Self:
-        """Forget the bars that `update` has seen, not the fit."""
-        self._online: tuple[Any, int, int] = (self._start(1), 0, 0)
+    def reset(self, *, bar: str | timedelta = "1D", longest_gap: int = 5) -> Self:
+        """Begin a new stream of bars for `update`: forget the bars it has seen, not the fit.
+
+        Parameters
+        ----------
+        bar : str or timedelta, default="1D"
+            Time between two bars, in the notation of `pandas.Timedelta`. The shipped detectors know daily bars.
+        longest_gap : int, default=5
+            Bars from one to the next at most. Five days admit weekends and holidays and refuse weekly bars; they also
+            refuse the week of September 2001 in which the New York exchanges stayed closed.
+
+        Returns
+        -------
+        self
+        """
+        self._online: tuple[Any, int, BarClock] = (self._start(1), 0, BarClock.start(bar, longest_gap))
         return self
 
-    def update(self, log_return: float) -> RegimeReading:
+    def update(self, log_return: float, timestamp: BarTime | None = None) -> RegimeReading:
         """Take one more bar and say what `predict_proba` and `predict` would say of it.
+
+        A refused bar leaves the detector as it was.
+
+        Parameters
+        ----------
+        log_return : float
+        timestamp : datetime, date, Timestamp or datetime64, optional
+            When the bar was. A stream has one at every bar or at none. Bars are those of one frequency where each comes
+            between .75 of a `bar` and `longest_gap` + .25 bars after the last, both as given to `reset`; a single gap
+            can not tell a missing bar from a holiday.
 
         Raises
         ------
         ValueError
-            When `log_return` is not a finite number within ±5; the detector stays as it was.
+            When `log_return` is not a finite number within ±10, or `timestamp` is no time, missing, a duplicate, out of
+            order or of another frequency.
         """
         check_is_fitted(self, "calibration_")
         if np.ndim(log_return) != 0:
             raise ValueError(f"log_return has shape {np.shape(log_return)}: give one number")
         paths, _ = as_paths([log_return], name="log_return")
-        state, regime, n_bars = self._online
+        state, regime, clock = self._online
+        clock = clock.tick(timestamp)
         features, state = self._advance(paths[:, 0], state)
         probability = self.calibration_.probability(self._score(features))
         regime = int(hysteresis(probability, enter=self.enter, leave=self.leave, start=regime)[0])
-        self._online = (state, regime, n_bars + 1)
+        self._online = (state, regime, clock)
         return RegimeReading(
             probability=float(probability[0]),
             regime=regime,
             confidence=float(self._confidence(features)[0]),
-            n_bars=n_bars + 1,
-            warm=n_bars + 1 > self.warm_up,
+            n_bars=clock.n_bars,
+            warm=clock.n_bars > self.warm_up,
         )
+
+
+def _check_both_regimes(chaos: NDArray[np.bool_]) -> None:
+    for name, bars in (("stable", np.count_nonzero(~chaos)), ("chaos", np.count_nonzero(chaos))):
+        if bars < FEWEST_BARS_IN_REGIME:
+            raise ValueError(
+                f"X: one regime is empty: {bars} of {chaos.size} bars are {name}, fewer than {FEWEST_BARS_IN_REGIME}; "
+                "fit on a longer series, or without its outliers"
+            )

@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from companion.regimes.base import Floats, RegimeFilter
 from companion.regimes.clusters import KMeansRegimes
+from companion.regimes.hysteresis import ENTER, LEAVE
 
 #: Returns enter `arch` and `hmmlearn` in percent: both are tuned for numbers of order one.
 PERCENT = 100.0
@@ -26,6 +27,19 @@ def _quiet(name: str) -> Iterator[None]:
         yield
     finally:
         logger.disabled = before
+
+
+def check_half_life(half_life: float) -> None:
+    """Raise ValueError unless `half_life` is above zero."""
+    if not half_life > 0:
+        raise ValueError(f"half_life = {half_life} must be above zero")
+
+
+def log_ewma(returns: Floats, variance: Floats, *, half_life: float) -> tuple[Floats, Floats]:
+    """Exponentially weighted variance one bar on, its logarithm first; all of shape (n_paths,)."""
+    decay = 0.5 ** (1.0 / half_life)
+    variance = decay * variance + (1.0 - decay) * returns**2
+    return np.log(variance + SMALLEST_VARIANCE), variance
 
 
 class EwmaKMeans(KMeansRegimes):
@@ -48,8 +62,8 @@ class EwmaKMeans(KMeansRegimes):
         self,
         half_life: float = 10.0,
         *,
-        enter: float = 0.40,
-        leave: float = 0.10,
+        enter: float = ENTER,
+        leave: float = LEAVE,
         warm_up: int = 60,
         seed: int = 0,
     ) -> None:
@@ -57,17 +71,15 @@ class EwmaKMeans(KMeansRegimes):
         self.half_life = half_life
 
     def _fit_recursion(self, paths: Floats) -> None:
-        if not self.half_life > 0:
-            raise ValueError(f"half_life = {self.half_life} must be above zero")
+        check_half_life(self.half_life)
         self.initial_variance_ = float(np.mean(paths**2))
 
     def _start(self, n_paths: int) -> Floats:
         return np.full(n_paths, self.initial_variance_)
 
     def _advance(self, returns: Floats, state: Floats) -> tuple[Floats, Floats]:
-        decay = 0.5 ** (1.0 / self.half_life)
-        variance = decay * state + (1.0 - decay) * returns**2
-        return np.log(variance + SMALLEST_VARIANCE)[:, None], variance
+        level, variance = log_ewma(returns, state, half_life=self.half_life)
+        return level[:, None], variance
 
 
 class GarchKMeans(KMeansRegimes):
@@ -137,8 +149,8 @@ class GaussianHmmFilter(RegimeFilter):
         self,
         n_restarts: int = 5,
         *,
-        enter: float = 0.40,
-        leave: float = 0.10,
+        enter: float = ENTER,
+        leave: float = LEAVE,
         warm_up: int = 60,
         seed: int = 0,
     ) -> None:

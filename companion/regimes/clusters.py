@@ -8,9 +8,6 @@ from sklearn.cluster import KMeans
 from companion.regimes.base import Floats, RegimeFilter
 from companion.regimes.confidence import centroid_distances
 
-#: A cluster of fewer bars is an outlier, not a regime.
-FEWEST_BARS_IN_REGIME = 20
-
 
 def order_by_volatility(labels: NDArray[np.integer], log_returns: Floats, *, n_clusters: int = 2) -> NDArray[np.intp]:
     """Clusters from the calmest to the wildest, by the mean squared return of their bars.
@@ -32,14 +29,11 @@ def order_by_volatility(labels: NDArray[np.integer], log_returns: Floats, *, n_c
     Raises
     ------
     ValueError
-        When a cluster has fewer than 20 bars.
+        When a cluster has no bar.
     """
     bars = np.bincount(labels.reshape(-1), minlength=n_clusters)
-    if bars.min() < FEWEST_BARS_IN_REGIME:
-        raise ValueError(
-            f"one regime is empty: K-Means put {bars.min()} of {bars.sum()} bars in cluster {bars.argmin()}; "
-            f"fit on a longer series, or without its outliers"
-        )
+    if bars.min() == 0:
+        raise ValueError(f"labels: cluster {bars.argmin()} has none of the {bars.sum()} bars, so it has no volatility")
     energy = np.bincount(labels.reshape(-1), weights=log_returns.reshape(-1) ** 2, minlength=n_clusters)
     return np.argsort(energy / bars, kind="stable")
 
@@ -61,7 +55,7 @@ class KMeansRegimes(RegimeFilter):
     def _fit_regimes(self, features: Floats, paths: Floats) -> None:
         points = features.reshape(-1, features.shape[-1])
         if (points == points[0]).all():
-            raise ValueError("one regime is empty: the features are the same at every bar")
+            raise ValueError("X: one regime is empty: the features are the same at every bar")
         kmeans = KMeans(n_clusters=2, n_init=4, random_state=self.seed).fit(points)
         self.centroids_ = kmeans.cluster_centers_[order_by_volatility(kmeans.labels_, paths)].astype(np.float64)
 

@@ -1,19 +1,32 @@
 """`RegimeDetector`: K-Means on what the trained Mamba remembers of the returns so far."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from companion._files import sha256_file
+from companion.errors import InputError
 from companion.regimes.base import Floats
 from companion.regimes.clusters import KMeansRegimes
 from companion.regimes.confidence import PlattCalibration
+from companion.regimes.hysteresis import ENTER, LEAVE
+from companion.regimes.latent import LatentFilter
 
 if TYPE_CHECKING:
     from companion.mamba import MarketMamba
 
 
-class RegimeDetector(KMeansRegimes):
+FORMAT_VERSION = 1
+MODEL = Path(__file__).parents[1] / "mamba" / "pretrained" / "market.safetensors"
+FITTED = Path(__file__).parent / "pretrained" / "detector.json"
+"""What `python -m companion.regimes.fit_detector` has learned on the latents of `MODEL`."""
+REMEDY = "make it again with `python -m companion.regimes.fit_detector`"
+
+
+class RegimeDetector(KMeansRegimes, LatentFilter):
     """Regimes as two K-Means clusters of the latent state of `MarketMamba`.
 
     The latent at bar t is a function of the returns up to t. It is clustered in two, the calmer cluster is called
@@ -36,14 +49,12 @@ class RegimeDetector(KMeansRegimes):
         The model in use.
     """
 
-    model_: "MarketMamba"
-
     def __init__(
         self,
         model: "MarketMamba | None" = None,
         *,
-        enter: float = 0.40,
-        leave: float = 0.10,
+        enter: float = ENTER,
+        leave: float = LEAVE,
         warm_up: int = 60,
         seed: int = 0,
     ) -> None:
@@ -55,23 +66,21 @@ class RegimeDetector(KMeansRegimes):
 
         self.model_ = load_pretrained() if self.model is None else self.model
 
-    def _features(self, paths: Floats) -> Floats:
-        from companion.mamba import latents
+    @classmethod
+    def load_pretrained(cls, **settings: Any) -> Self:
+        """The fitted detector that ships with the package, on the model that ships with it; the same in every process.
 
-        return np.asarray(latents(self.model_, paths), dtype=np.float64)
+        Parameters
+        ----------
+        **settings
+            `enter`, `leave` and `warm_up`, in place of the stored ones.
 
-    def _start(self, n_paths: int) -> Any:
-        return self.model_.init_state(n_paths)
-
-    def _advance(self, returns: Floats, state: Any) -> tuple[Floats, Any]:
-        import torch
-
-        from companion.mamba import market_features
-
-        features = torch.from_numpy(market_features(returns[:, None])[:, 0])
-        with torch.no_grad():
-            latent, state = self.model_.step(features, state)
-        return latent.numpy().astype(np.float64), state
+        Raises
+        ------
+        InputError
+            When the file is missing or damaged, or was fitted on another model.
+        """
+        return cls.from_parameters({**read_fitted(FITTED, model=MODEL), **settings})
 
     def parameters(self) -> dict[str, Any]:
         """What `fit` has learned and the settings, as plain JSON types; `from_parameters` takes it back."""
@@ -108,3 +117,23 @@ class RegimeDetector(KMeansRegimes):
             raise ValueError(f"centroids have shape {centroids.shape} or are not finite: the model needs (2, {width})")
         detector.centroids_, detector.calibration_ = centroids, calibration
         return detector.reset()
+
+
+def read_fitted(path: Path, *, model: Path) -> dict[str, Any]:
+    """`RegimeDetector.parameters` from a file that `fit_detector` wrote, if they belong to the checkpoint `model`."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: can not be read ({error.strerror}); {REMEDY}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: content is not JSON ({error}); {REMEDY}") from error
+    try:
+        version, parameters = stored["format_version"], dict(stored["parameters"])
+        fitted_on = stored["provenance"]["inputs"]["model"]["sha256"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: content is not a fitted detector ({error!r}); {REMEDY}") from error
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: format_version is {version!r}, this version reads {FORMAT_VERSION}; {REMEDY}")
+    if fitted_on != sha256_file(model):
+        raise InputError(f"{path}: model: the detector was fitted on another model than {model.name}; {REMEDY}")
+    return parameters

@@ -3,6 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+ENTER, LEAVE = 0.32, 0.10
+"""Default levels. On 120 development paths of the base market, read by `RegimeDetector` with three trained models, no
+other of 24 pairs was as accurate with at most 6 false switches per 1,000 bars and a median delay of 13 into chaos."""
+
 
 def check_levels(enter: float, leave: float) -> None:
     """Raise ValueError unless ``0 <= leave <= enter <= 1``."""

@@ -1,17 +1,47 @@
-"""Scores of a filter against the truth: ranking, decision, calibration, switching; and how sure we are of each."""
+"""Scores of a filter against the truth: ranking, decision, calibration.
 
-import itertools
-from collections.abc import Callable
+scikit-learn has the first three. Ours agree with it to the last digits (a test says so), take a third to a thirtieth of
+its time on 100,000 bars, refuse what is not a regime or a probability, and can count a path several times, without
+which a bootstrap over paths would take seconds where it takes milliseconds.
+"""
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from companion.regimes._bootstrap import (
+    Floats,
+    Interval,
+    bootstrap_over_paths,
+    counted,
+    paired_difference,
+    share_of_ceiling,
+)
+from companion.regimes.switches import SwitchStatistics, switch_statistics
+
+__all__ = [
+    "Interval",
+    "ReliabilityCurve",
+    "SwitchStatistics",
+    "auc",
+    "balanced_accuracy",
+    "bootstrap_over_paths",
+    "brier_score",
+    "expected_calibration_error",
+    "paired_difference",
+    "reliability_curve",
+    "share_of_ceiling",
+    "switch_statistics",
+]
+
+_ALL = np.ones((1, 1))
+"""Counts of the bars of all paths taken as one path, once."""
 
 
-def _pair(regime: ArrayLike, other: ArrayLike, name: str) -> tuple[NDArray[np.bool_], Floats]:
-    """True regimes as bool and the other array as float, of one shape, the regimes 0 and 1 both present."""
+def _pair(regime: ArrayLike, other: ArrayLike, name: str, n_paths: int) -> tuple[NDArray[np.bool_], Floats]:
+    """True regimes and the other array, each (n_paths, n_bars), the regimes 0 and 1 both present."""
     truth, values = np.asarray(regime), np.asarray(other, dtype=np.float64)
     if truth.shape != values.shape:
         raise ValueError(f"regime has shape {truth.shape}, but {name} has {values.shape}")
@@ -21,16 +51,38 @@ def _pair(regime: ArrayLike, other: ArrayLike, name: str) -> tuple[NDArray[np.bo
         raise ValueError("regime holds a value that is neither 0 nor 1")
     if truth.min(initial=1) == truth.max(initial=0):
         raise ValueError(f"regime is {truth.flat[0]} at every bar: the score needs both regimes")
-    return truth.astype(bool), values
+    return truth.astype(bool).reshape(n_paths, -1), values.reshape(n_paths, -1)
 
 
-def _probabilities(regime: ArrayLike, probability: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
-    truth, chaos = _pair(regime, probability, "probability")
+def _probabilities(regime: ArrayLike, probability: ArrayLike, n_paths: int) -> tuple[NDArray[np.bool_], Floats]:
+    truth, chaos = _pair(regime, probability, "probability", n_paths)
     if chaos.min() < 0.0 or chaos.max() > 1.0:
         raise ValueError("probability holds a value that is not in [0, 1]")
     return truth, chaos
 
 
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    if not whole.all():
+        raise ValueError("regime is the same at every bar of a resample: the score needs both; give more paths")
+    return part / whole
+
+
+def _auc(regime: ArrayLike, score: ArrayLike, counts: Floats) -> Floats:
+    """From the matrix of half wins of the chaos bars of path i over the stable bars of path j."""
+    truth, values = _pair(regime, score, "score", counts.shape[1])
+    path = np.broadcast_to(np.arange(len(truth))[:, None], truth.shape)[truth]
+    order = np.argsort(values[truth])
+    chaos, path = values[truth][order], path[order]
+    wins = np.empty((len(truth), len(truth)))
+    for j, (true_path, path_values) in enumerate(zip(truth, values, strict=True)):
+        stable = np.sort(path_values[~true_path])
+        twice = np.searchsorted(stable, chaos, side="left") + np.searchsorted(stable, chaos, side="right")
+        wins[:, j] = np.bincount(path, weights=twice, minlength=len(truth))
+    pairs = 2.0 * (counts @ truth.sum(axis=1)) * (counts @ (~truth).sum(axis=1))
+    return _ratio(((counts @ wins) * counts).sum(axis=1), pairs)
+
+
+@counted(_auc)
 def auc(regime: ArrayLike, score: ArrayLike) -> float:
     """Area under the ROC curve: the chance that a bar of chaos scores above a stable bar, a tie counting half.
 
@@ -46,22 +98,39 @@ def auc(regime: ArrayLike, score: ArrayLike) -> float:
     float
         .5 for a coin, 1 for a perfect ranking (Mann and Whitney's U over the number of pairs).
     """
-    truth, values = _pair(regime, score, "score")
-    chaos, stable = np.sort(values[truth]), np.sort(values[~truth])
-    wins_twice = np.searchsorted(stable, chaos, side="left") + np.searchsorted(stable, chaos, side="right")
-    return float(wins_twice.sum() / (2 * chaos.size * stable.size))
+    return float(_auc(regime, score, _ALL)[0])
 
 
+def _balanced_accuracy(regime: ArrayLike, predicted: ArrayLike, counts: Floats) -> Floats:
+    truth, called = _pair(regime, predicted, "predicted", counts.shape[1])
+    if not np.isin(called, (0, 1)).all():
+        raise ValueError("predicted holds a value that is neither 0 nor 1")
+    right = called == truth
+    shares = [_ratio(counts @ (right & bars).sum(axis=1), counts @ bars.sum(axis=1)) for bars in (truth, ~truth)]
+    return 0.5 * (shares[0] + shares[1])
+
+
+@counted(_balanced_accuracy)
 def balanced_accuracy(regime: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean of the share of chaos bars called chaos and the share of stable bars called stable."""
-    truth, called = _pair(regime, predicted, "predicted")
-    return float(0.5 * ((called[truth] == 1).mean() + (called[~truth] == 0).mean()))
+    """Mean of the share of chaos bars called chaos and the share of stable bars called stable, the bars pooled.
+
+    Always right 1; a call that does not look at the market .5, whichever regime is the more frequent.
+    """
+    return float(_balanced_accuracy(regime, predicted, _ALL)[0])
 
 
+def _brier_score(regime: ArrayLike, probability: ArrayLike, counts: Floats) -> Floats:
+    truth, chaos = _probabilities(regime, probability, counts.shape[1])
+    return counts @ ((chaos - truth) ** 2).mean(axis=1) / counts.sum(axis=1)
+
+
+@counted(_brier_score)
 def brier_score(regime: ArrayLike, probability: ArrayLike) -> float:
-    """Mean squared difference between P(chaos) and what was the case (Brier 1950)."""
-    truth, chaos = _probabilities(regime, probability)
-    return float(np.mean((chaos - truth) ** 2))
+    """Mean squared difference between P(chaos) and what was the case, over all bars (Brier 1950).
+
+    0 for certain and right; the best constant forecast, the frequency f of chaos, has f (1 - f).
+    """
+    return float(_brier_score(regime, probability, _ALL)[0])
 
 
 @dataclass(frozen=True)
@@ -73,135 +142,39 @@ class ReliabilityCurve:
     count: NDArray[np.int64]
 
 
-def reliability_curve(regime: ArrayLike, probability: ArrayLike, *, n_bins: int = 15) -> ReliabilityCurve:
-    """Group the bars into `n_bins` forecasts of equal width and compare forecast with outcome."""
+def _groups(regime: ArrayLike, probability: ArrayLike, n_paths: int, n_bins: int) -> tuple[Floats, Floats, Floats]:
+    """Sum of forecasts, bars of chaos and bars of each path and group: each (n_paths, n_bins)."""
     if n_bins < 1:
         raise ValueError(f"n_bins = {n_bins} must be at least 1")
-    truth, chaos = (values.reshape(-1) for values in _probabilities(regime, probability))
-    group = np.minimum((chaos * n_bins).astype(np.int64), n_bins - 1)
-    count = np.bincount(group, minlength=n_bins)
-    filled = count > 0
-    predicted = np.bincount(group, weights=chaos, minlength=n_bins)[filled] / count[filled]
-    observed = np.bincount(group, weights=truth, minlength=n_bins)[filled] / count[filled]
-    return ReliabilityCurve(predicted, observed, count[filled])
+    truth, chaos = _probabilities(regime, probability, n_paths)
+    group = np.minimum((chaos * n_bins).astype(np.int64), n_bins - 1) + n_bins * np.arange(n_paths)[:, None]
+
+    def per_group(summed: NDArray[Any]) -> Floats:
+        sums = np.bincount(group.reshape(-1), weights=summed.reshape(-1), minlength=n_paths * n_bins)
+        return sums.reshape(n_paths, n_bins).astype(np.float64)
+
+    return per_group(chaos), per_group(truth), per_group(np.ones_like(chaos))
 
 
-def expected_calibration_error(regime: ArrayLike, probability: ArrayLike, *, n_bins: int = 15) -> float:
-    """Mean distance between forecast and outcome over groups of bars with a like forecast (Naeini et al. 2015)."""
-    curve = reliability_curve(regime, probability, n_bins=n_bins)
-    gaps = np.abs(curve.mean_predicted - curve.observed)
-    return float(np.average(gaps, weights=curve.count))
-
-
-@dataclass(frozen=True)
-class SwitchStatistics:
-    """How a sequence of called regimes follows the true one.
-
-    Attributes
-    ----------
-    false_per_1000 : float
-        Calls of a switch that are not the first right answer to a true one, per 1,000 bars.
-    delay_into_chaos, delay_into_stable : float
-        Median bars from a true switch to the first right call; infinite when most spells are missed, NaN without any.
-    missed : float
-        Share of the true spells that were never called; NaN when there is none.
-    n_switches : int
-        True switches.
-    """
-
-    false_per_1000: float
-    delay_into_chaos: float
-    delay_into_stable: float
-    missed: float
-    n_switches: int
-
-
-def switch_statistics(regime: ArrayLike, predicted: ArrayLike) -> SwitchStatistics:
-    """Compare called switches with true ones, path by path.
-
-    A true switch opens a spell that lasts until the next one. It is answered after the bars it takes until the call
-    agrees with the new regime, and missed if it never does before the spell ends. The first called switch to the right
-    side within a spell is the answer; each other called switch is false.
-
-    Parameters
-    ----------
-    regime, predicted : array_like of int, shape (n_bars,) or (n_paths, n_bars)
-        True and called regimes, 0 or 1.
-    """
-    truth, called = np.atleast_2d(np.asarray(regime)), np.atleast_2d(np.asarray(predicted))
-    if truth.shape != called.shape or truth.ndim != 2:
-        raise ValueError(f"regime has shape {np.shape(regime)}, but predicted has {np.shape(predicted)}")
-    if not (np.isin(truth, (0, 1)).all() and np.isin(called, (0, 1)).all()):
-        raise ValueError("regime and predicted must hold 0 and 1 only")
-    delays: dict[int, list[float]] = {0: [], 1: []}
-    n_called = n_answers = 0
-    for true_path, called_path in zip(truth, called, strict=True):
-        called_at = np.flatnonzero(np.diff(called_path)) + 1
-        n_called += len(called_at)
-        opened = np.flatnonzero(np.diff(true_path)) + 1
-        for start, end in itertools.pairwise([*opened, len(true_path)]):
-            right = np.flatnonzero(called_path[start:end] == true_path[start])
-            delays[int(true_path[start])].append(float(right[0]) if len(right) else np.inf)
-            within = called_at[(called_at >= start) & (called_at < end)]
-            n_answers += bool((called_path[within] == true_path[start]).any())
-    both = delays[0] + delays[1]
-    return SwitchStatistics(
-        false_per_1000=1000.0 * (n_called - n_answers) / truth.size,
-        delay_into_chaos=float(np.median(delays[1])) if delays[1] else np.nan,
-        delay_into_stable=float(np.median(delays[0])) if delays[0] else np.nan,
-        missed=float(np.mean(np.isinf(both))) if both else np.nan,
-        n_switches=len(both),
+def reliability_curve(regime: ArrayLike, probability: ArrayLike, *, n_bins: int = 15) -> ReliabilityCurve:
+    """Group the bars into `n_bins` forecasts of equal width and compare forecast with outcome."""
+    forecast, outcome, bars = (sums[0] for sums in _groups(regime, probability, 1, n_bins))
+    filled = bars > 0
+    return ReliabilityCurve(
+        forecast[filled] / bars[filled], outcome[filled] / bars[filled], bars[filled].astype(np.int64)
     )
 
 
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its percentile interval and standard error."""
-
-    estimate: float
-    low: float
-    high: float
-    standard_error: float
+def _calibration_error(regime: ArrayLike, probability: ArrayLike, counts: Floats, n_bins: int = 15) -> Floats:
+    forecast, outcome, bars = (counts @ sums for sums in _groups(regime, probability, counts.shape[1], n_bins))
+    return np.abs(forecast - outcome).sum(axis=1) / bars.sum(axis=1)
 
 
-def bootstrap_over_paths(
-    statistic: Callable[..., float],
-    *arrays: ArrayLike,
-    n_resamples: int = 500,
-    level: float = 0.95,
-    seed: int | np.random.Generator,
-) -> Interval:
-    """Percentile bootstrap that draws whole paths, since the bars of one path depend on one another.
+@counted(_calibration_error)
+def expected_calibration_error(regime: ArrayLike, probability: ArrayLike, *, n_bins: int = 15) -> float:
+    """Mean distance between forecast and outcome over groups of bars with a like forecast (Naeini et al. 2015).
 
-    For a paired difference of two filters give a statistic of three arrays: ``lambda y, a, b: auc(y, a) - auc(y, b)``.
-
-    Parameters
-    ----------
-    statistic : callable
-        Takes the arrays, returns a number.
-    *arrays : array_like of shape (n_paths, ...)
-        Resampled together along the first axis.
-    n_resamples : int, default=500
-    level : float, default=0.95
-        Coverage, between 0 and 1.
-    seed : int or Generator
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than two paths, the arrays disagree on them, or an argument is out of range.
+    The groups are those of `reliability_curve`, each weighted by its bars. 0 means that of the bars with a forecast of
+    30 % three in ten are chaos; it does not mean that the forecasts are sharp.
     """
-    values = [np.asarray(array) for array in arrays]
-    counts = {len(value) for value in values}
-    if len(counts) != 1 or min(counts) < 2:
-        raise ValueError(f"arrays have {sorted(counts)} paths: give one number of paths, at least two")
-    if not 0.0 < level < 1.0 or n_resamples < 1:
-        raise ValueError(f"level = {level} must lie between 0 and 1, n_resamples = {n_resamples} must be at least 1")
-    rng, n_paths = np.random.default_rng(seed), counts.pop()
-    draws = np.empty(n_resamples)
-    for i in range(n_resamples):
-        chosen = rng.integers(0, n_paths, n_paths)
-        draws[i] = statistic(*(value[chosen] for value in values))
-    low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
-    error = float(draws.std(ddof=1)) if n_resamples > 1 else np.nan
-    return Interval(float(statistic(*values)), float(low), float(high), error)
+    return float(_calibration_error(regime, probability, _ALL, n_bins)[0])

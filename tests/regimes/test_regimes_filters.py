@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from companion.heston import RegimeSwitchingHeston
+from companion.heston.bayes_filter import LARGEST_LOG_RETURN
 from companion.mamba import MarketMamba, MarketMambaConfig
 from companion.regimes import (
     EwmaKMeans,
@@ -22,10 +23,15 @@ from companion.regimes import (
     auc,
     expected_calibration_error,
 )
+from companion.regimes._returns import LARGEST_LOG_RETURN as LARGEST_HERE
+from companion.regimes.har import HarKMeans
+from companion.regimes.jump_model import JumpModelFilter
 
 MAKERS = {
     "ewma": EwmaKMeans,
     "garch": GarchKMeans,
+    "har": HarKMeans,
+    "jump": JumpModelFilter,
     "hmm": lambda **options: GaussianHmmFilter(n_restarts=2, **options),
     "mamba": lambda **options: RegimeDetector(**options),
 }
@@ -134,7 +140,8 @@ def test_accepts_a_series(fitted, market):
     ("change", "message"),
     [
         (lambda x, y: (np.where(np.arange(x.shape[1]) == 5, np.nan, x), y), r"X\[0, 5\] = nan"),
-        (lambda x, y: (np.full_like(x, 0.01), y), "X is constant at 0.01"),
+        (lambda x, y: (np.log(np.full_like(x, 1.01)), y), "X: path 0 is constant at 0.00995"),
+        (lambda x, y: (np.where(np.arange(len(x)) == 3, 0.0, x.T).T, y), "X: path 3 is constant at 0.0 after"),
         (lambda x, y: (x[:, :159], y[:, :159]), "X has 159 bars a path: fit needs at least 160"),
         (lambda x, y: (x[None], y[None]), "X has shape"),
         (lambda x, y: ([*x.astype(str).tolist(), ["?"]], y), "X is not an array of numbers"),
@@ -164,12 +171,16 @@ def test_settings_of_the_baselines_are_checked(market):
         GaussianHmmFilter(n_restarts=0).fit(*market)
 
 
-def test_an_outlier_is_not_a_regime():
-    returns = np.full(2000, 0.001)
-    returns[1::2] = -0.001
-    returns[1500] = 0.5
-    with pytest.raises(ValueError, match="one regime is empty"):
-        EwmaKMeans(half_life=0.5).fit(returns)
+@pytest.mark.parametrize("name", MAKERS)
+def test_an_outlier_is_not_a_regime(name):
+    returns = 0.001 * np.random.default_rng(4).choice([-1.0, 1.0], 2000)
+    returns[-5:] = 0.5
+    with pytest.raises(ValueError, match=r"X.*one regime is empty"):
+        MAKERS[name]().fit(returns)
+
+
+def test_there_is_one_limit_for_a_log_return():
+    assert LARGEST_HERE == LARGEST_LOG_RETURN
 
 
 def test_labels_are_used_for_calibration_alone(market):

@@ -1,0 +1,211 @@
+"""Bars as they come: `update` takes the next one and refuses every other, with the reason and without a trace."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from companion.errors import InputError
+from companion.mamba import MarketMamba, MarketMambaConfig
+from companion.regimes import EwmaKMeans, RegimeDetector, detector, expected_calibration_error, fit_detector
+
+DETERMINISTIC = settings(derandomize=True, deadline=None, max_examples=100)
+MONDAY = dt.datetime(2024, 1, 1, 16)
+DAY = dt.timedelta(days=1)
+RETURN = st.floats(-0.1, 0.1)
+BAD_RETURN = st.sampled_from([np.nan, np.inf, -np.inf, 11.0, -1e300])
+
+
+@pytest.fixture(scope="module")
+def fitted(market):
+    return EwmaKMeans().fit(*market)
+
+
+def bars(fitted, *timestamps):
+    """Begin a stream and feed it one bar a timestamp."""
+    fitted.reset()
+    return [fitted.update(0.01 * (-1) ** i, timestamp) for i, timestamp in enumerate(timestamps)]
+
+
+@DETERMINISTIC
+@given(st.lists(st.tuples(st.one_of(RETURN, BAD_RETURN), st.integers(-50, 170)), min_size=1, max_size=15))
+def test_a_refused_bar_leaves_no_trace(fitted, stream):
+    """Gaps in hours. What was refused, for its return or its time, has no part in any later reading."""
+    fitted.reset()
+    now, taken, readings = MONDAY, [], []
+    for value, hours in stream:
+        later = now + dt.timedelta(hours=hours)
+        legal = abs(value) <= 10 and (not taken or 18 <= hours <= 126)
+        try:
+            readings.append(fitted.update(value, later))
+        except ValueError:
+            assert not legal
+        else:
+            assert legal
+            taken.append(value)
+            now = later
+    fitted.reset()
+    assert readings == [fitted.update(value) for value in taken]
+
+
+@DETERMINISTIC
+@given(st.lists(st.dates(dt.date(1, 1, 1), dt.date(9999, 12, 31)), min_size=2, max_size=2))
+def test_two_dates_follow_each_other_where_one_to_five_days_lie_between(fitted, dates):
+    gap = (dates[1] - dates[0]).days
+    if 1 <= gap <= 5:
+        assert bars(fitted, *dates)[-1].n_bars == 2
+    else:
+        with pytest.raises(
+            ValueError, match="duplicate" if gap == 0 else "out of order" if gap < 0 else "missing bars"
+        ):
+            bars(fitted, *dates)
+
+
+@DETERMINISTIC
+@given(st.integers(1, 10**6), st.integers(1, 20), st.floats(0.01, 30))
+def test_any_bar_and_gap_can_be_asked_for(fitted, seconds, longest_gap, gap):
+    bar = dt.timedelta(seconds=seconds)
+    fitted.reset(bar=bar, longest_gap=longest_gap).update(0.01, MONDAY)
+    later = MONDAY + gap * bar
+    if 0.75 <= (later - MONDAY) / bar <= longest_gap + 0.25:
+        assert fitted.update(0.01, later).n_bars == 2
+    else:
+        with pytest.raises(ValueError, match=r"another frequency|missing bars"):
+            fitted.update(0.01, later)
+
+
+@pytest.mark.parametrize(
+    ("later", "message"),
+    [
+        (MONDAY, "is that of the bar before: drop the duplicate"),
+        (MONDAY - DAY, "out of order, before 2024-01-01 16:00:00: feed the bars as they came"),
+        (MONDAY + dt.timedelta(hours=1), r"only 0 days 01:00:00 after .* another frequency: .*reset\(bar="),
+        (MONDAY + 7 * DAY, r"7 days 00:00:00 after .*, more than 5 bars of 1 days .*: feed the missing bars"),
+        (None, "timestamp is missing, but the bar before has 2024-01-01 16:00:00"),
+        (pd.NaT, "is not a time"),
+        (np.datetime64("NaT"), "is not a time"),
+        ("2024-01-02", "'2024-01-02' is not a time: give a datetime"),
+        (1704211200, "is not a time"),
+        (np.datetime64(10**18, "s"), "is no time of this calendar"),
+        ((MONDAY + DAY).replace(tzinfo=dt.UTC), "give both a time zone, or neither"),
+    ],
+)
+def test_the_reason_is_said(fitted, later, message):
+    bars(fitted, MONDAY)
+    with pytest.raises(ValueError, match=message):
+        fitted.update(0.01, later)
+    assert fitted.update(0.01, MONDAY + DAY).n_bars == 2
+
+
+def test_a_stream_has_timestamps_at_every_bar_or_at_none(fitted):
+    fitted.reset().update(0.01)
+    with pytest.raises(ValueError, match=r"the bars before had none: call reset\(\)"):
+        fitted.update(0.01, MONDAY)
+    assert fitted.reset().update(0.01, MONDAY).n_bars == 1
+
+
+def test_timestamps_change_no_reading(fitted, market):
+    path = market[0][0, :250]
+    dates = pd.bdate_range("2019-01-01", periods=len(path), tz="America/New_York")  # two changes of the clock
+    fitted.reset()
+    plain = [fitted.update(value) for value in path]
+    fitted.reset()
+    assert [fitted.update(value, date) for value, date in zip(path, dates, strict=True)] == plain
+
+
+def test_every_kind_of_timestamp_is_the_same_time(fitted):
+    kinds = [
+        MONDAY.date(),
+        MONDAY + DAY,
+        pd.Timestamp(MONDAY) + 2 * DAY,
+        np.datetime64(MONDAY + 3 * DAY, "s"),
+        np.datetime64(MONDAY + 4 * DAY, "ns"),
+    ]
+    assert bars(fitted, *kinds)[-1].n_bars == 5
+    zones = [pd.Timestamp("2024-01-01 21:00", tz="UTC"), pd.Timestamp("2024-01-02 16:00", tz="America/New_York")]
+    assert bars(fitted, *zones)[-1].n_bars == 2
+
+
+def test_the_longest_closures_of_new_york_since_1990_pass_where_they_are_asked_for(fitted):
+    closed = [dt.date(2001, 9, 10), dt.date(2001, 9, 17)]
+    with pytest.raises(ValueError, match="7 days"):
+        bars(fitted, *closed)
+    fitted.reset(longest_gap=7)
+    assert [fitted.update(0.01, date).n_bars for date in closed] == [1, 2]
+    assert bars(fitted, dt.date(2012, 10, 26), dt.date(2012, 10, 31))[-1].n_bars == 2
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        ({"bar": "soon"}, "bar = 'soon' is not a length of time"),
+        ({"bar": "0D"}, "bar = '0D' must be a positive"),
+        ({"bar": dt.timedelta(-1)}, "must be a positive"),
+        ({"bar": None}, "bar = None"),
+        ({"longest_gap": 0}, "longest_gap = 0"),
+    ],
+)
+def test_reset_checks_the_stream_and_keeps_the_old_one(fitted, stream, message):
+    bars(fitted, MONDAY)
+    with pytest.raises(ValueError, match=message):
+        fitted.reset(**stream)
+    assert fitted.update(0.01, MONDAY + DAY).n_bars == 2
+
+
+def test_a_detector_is_warm_after_its_warm_up(market):
+    short = EwmaKMeans(warm_up=3).fit(*market)
+    assert [short.update(0.01).warm for _ in range(5)] == [False, False, False, True, True]
+    assert not short.reset().update(0.01).warm
+
+
+def test_the_shipped_detector_is_fitted_calibrated_and_the_same_every_time(market):
+    returns, regime = market
+    shipped, again = RegimeDetector.load_pretrained(), RegimeDetector.load_pretrained(enter=0.5, leave=0.2)
+    probability = shipped.predict_proba(returns)
+    np.testing.assert_array_equal(again.predict_proba(returns), probability)
+    assert (again.enter, again.leave) == (0.5, 0.2)
+    assert expected_calibration_error(regime[:, 60:], probability[:, 60:, 1]) < 0.06  # six paths say no more
+    assert shipped.update(returns[0, 0], MONDAY).probability == pytest.approx(probability[0, 0, 1], abs=2e-5)
+
+
+def test_the_shipped_detector_belongs_to_the_shipped_model(tmp_path):
+    other = tmp_path / "other.safetensors"
+    MarketMamba(MarketMambaConfig()).save(other, provenance={})
+    with pytest.raises(InputError, match=r"fitted on another model than other.safetensors; make it again with `python"):
+        detector.read_fitted(detector.FITTED, model=other)
+
+
+def test_the_command_makes_what_load_pretrained_reads(tmp_path, monkeypatch, market):
+    model, fitted = tmp_path / "model.safetensors", tmp_path / "detector.json"
+    MarketMamba(MarketMambaConfig(d_model=8, n_layers=1)).save(model, provenance={})
+    small = fit_detector.FitDetectorConfig(n_paths=4, n_bars=400, seed=1)
+    monkeypatch.setattr(fit_detector, "FitDetectorConfig", lambda: small)
+    assert fit_detector.main(["--model", str(model), "--out", str(fitted)]) == 0
+    monkeypatch.setattr(detector, "MODEL", model)
+    monkeypatch.setattr(detector, "FITTED", fitted)
+    monkeypatch.setattr("companion.mamba.load_pretrained", lambda: MarketMamba.load(model))
+    made = fit_detector.fit_detector(small, model=model)
+    path = market[0][0]
+    np.testing.assert_array_equal(RegimeDetector.load_pretrained().predict_proba(path), made.predict_proba(path))
+    assert fit_detector.main(["--model", str(tmp_path / "none.safetensors"), "--out", str(fitted)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"parameters"', "", "content is not JSON"),
+        ('"parameters"', '"settings"', "content is not a fitted detector"),
+        ('"model"', '"market"', "content is not a fitted detector"),
+        ('"format_version": 1', '"format_version": 9', "format_version is 9, this version reads 1"),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path, old, new, message):
+    path = tmp_path / "detector.json"
+    with pytest.raises(InputError, match=r"detector.json: can not be read .*make it again"):
+        detector.read_fitted(path, model=detector.MODEL)
+    path.write_text(detector.FITTED.read_text().replace(old, new))
+    with pytest.raises(InputError, match=rf"detector.json: {message}.*make it again"):
+        detector.read_fitted(path, model=detector.MODEL)
