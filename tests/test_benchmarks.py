@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NAMES = ("scan", "training_step", "streaming", "length_and_memory", "heston")
+NAMES = (
+    "scan",
+    "training_step",
+    "streaming",
+    "length_and_memory",
+    "heston",
+    "neural_filter",
+    "target_position",
+    "liquidity",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,7 +9,16 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results.json"
-ORDER = ("scan", "training_step", "streaming", "length_and_memory", "heston")
+ORDER = (
+    "scan",
+    "training_step",
+    "streaming",
+    "length_and_memory",
+    "heston",
+    "neural_filter",
+    "target_position",
+    "liquidity",
+)
 HEADINGS = ("Case", "Contender", "Median", "Against companion")
 
 
