@@ -18,6 +18,7 @@ from companion.regimes import (
     EwmaKMeans,
     GarchKMeans,
     GaussianHmmFilter,
+    NeuralRegimeFilter,
     PlattCalibration,
     RegimeDetector,
     auc,
@@ -34,6 +35,7 @@ MAKERS = {
     "jump": JumpModelFilter,
     "hmm": lambda **options: GaussianHmmFilter(n_restarts=2, **options),
     "mamba": lambda **options: RegimeDetector(**options),
+    "neural": lambda **options: NeuralRegimeFilter(steps=2, **options),
 }
 
 
