@@ -25,7 +25,15 @@ from companion.risk.safety import SafetyMonitor, SafetyReading
 from companion.risk.signal import SignalNormalizer, normalized_signal
 from companion.risk.sizing import frac_from_mu_sigma, mu_from_z, qty_from_fraction_equity_price, vol_target_qty_cap
 from companion.risk.target import Reason, SizingConfig, TargetPosition, calculate_target_position, reference_price
-from companion.risk.volatility import StreamingVolatility, VolatilityReading, bar_faults, rolling_volatility, yang_zhang
+from companion.risk.volatility import (
+    ESTIMATORS,
+    FAULTS,
+    StreamingVolatility,
+    VolatilityReading,
+    bar_faults,
+    rolling_volatility,
+    yang_zhang,
+)
 from companion.risk.volatility_efficiency import (
     bars_from_paths,
     brownian_paths,
@@ -34,6 +42,8 @@ from companion.risk.volatility_efficiency import (
 )
 
 __all__ = [
+    "ESTIMATORS",
+    "FAULTS",
     "INPUT_RULES",
     "BrokenLine",
     "DimmerSteps",

@@ -40,10 +40,8 @@ def to_decimal(value: Decimal | Amount | float, name: str) -> Decimal:
         return value
     if hasattr(value, "as_decimal"):
         return value.as_decimal()
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        return Decimal(int(value))
     if isinstance(value, Real) and not isinstance(value, bool):
-        return from_float(float(value))
+        return Decimal(int(value)) if isinstance(value, Integral) else from_float(as_float(value))
     raise ValueError(f"{name} must be a Decimal, a number or an amount with as_decimal(), got {value!r}")
 
 
@@ -54,13 +52,21 @@ def is_amount(value: Decimal) -> bool:
 
 def from_float(value: float) -> Decimal:
     """Decimal of a float as it prints, so that 0.1 is a tenth."""
-    return Decimal(repr(float(value)))
+    return Decimal(repr(value))
+
+
+def as_float(value: float) -> float:
+    """Float of a number, NaN of what is none: None, text, a signaling NaN, an integer beyond every float."""
+    try:
+        return math.ldexp(value, 0)  # unlike float(), which reads text
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def refuse_unless_positive(**values: float) -> None:
     """Refuse the first parameter that is not finite and positive."""
     for name, value in values.items():
-        if not 0.0 < value < math.inf:
+        if not 0.0 < as_float(value) < math.inf:
             raise ValueError(f"{name} must be finite and positive, got {value}")
 
 

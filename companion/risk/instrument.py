@@ -73,8 +73,9 @@ class InstrumentRules:
     max_notional: Decimal | None = None
 
     def __post_init__(self) -> None:
-        if self.size_precision not in range(LARGEST_POWER + 1):
+        if not hasattr(self.size_precision, "__index__") or self.size_precision not in range(LARGEST_POWER + 1):
             raise ValueError(f"size_precision must be an integer from 0 to {LARGEST_POWER}, got {self.size_precision}")
+        object.__setattr__(self, "size_precision", int(self.size_precision))
         step = to_decimal(self.size_increment, "size_increment")
         if not is_amount(step) or (printed := WIDE.quantize(step, Decimal((0, (1,), -self.size_precision)))) != step:
             raise ValueError(f"size_increment must be positive with {self.size_precision} places, got {step}")

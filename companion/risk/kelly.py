@@ -4,13 +4,14 @@ Wealth that holds the fraction f of a price with drift mu and volatility sigma, 
 ``g(f) = f mu - f² sigma² / 2`` (Kelly 1956; Thorp 2006, section 7.1). All rates are per year.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
-from companion.risk._decimal import refuse_unless_positive
+from companion.risk._decimal import as_float, refuse_unless_positive
 
 
 class OptimalFraction(NamedTuple):
@@ -22,13 +23,13 @@ class OptimalFraction(NamedTuple):
 
 def kelly_fraction(mu: float, sigma: float) -> float:
     """Fraction of the fastest growth, ``mu / sigma²``."""
-    refuse_unless_positive(sigma=sigma)
+    _refuse_unless_sound(mu, sigma=sigma)
     return mu / sigma / sigma
 
 
 def growth_rate(fraction: ArrayLike, *, mu: float, sigma: float) -> NDArray[np.float64]:
     """Expected log growth per year of a fraction, ``f mu - f² sigma² / 2``, shape of `fraction`."""
-    refuse_unless_positive(sigma=sigma)
+    _refuse_unless_sound(mu, sigma=sigma)
     f = np.asarray(fraction, dtype=np.float64)
     return f * mu - 0.5 * (f * sigma) ** 2
 
@@ -55,9 +56,9 @@ def growth_of_estimated_kelly(multiple: ArrayLike, *, mu: float, sigma: float, y
     Raises
     ------
     ValueError
-        If `sigma` or `years` is not finite and positive.
+        If `mu` is not finite, or `sigma` or `years` is not finite and positive.
     """
-    refuse_unless_positive(sigma=sigma, years=years)
+    _refuse_unless_sound(mu, sigma=sigma, years=years)
     c = np.asarray(multiple, dtype=np.float64)
     return (mu / sigma) ** 2 * (c - 0.5 * c**2) - 0.5 * c**2 / years
 
@@ -81,7 +82,7 @@ def simulate_growth(
     mu, sigma : float
         Drift and volatility per year of a geometric Brownian motion.
     years : float
-        Length of a path.
+        Length of a path, rounded to whole bars.
     n_paths : int
         Number of paths; all fractions see the same ones.
     bars_per_year : int
@@ -97,17 +98,18 @@ def simulate_growth(
     Raises
     ------
     ValueError
-        If `sigma`, `years`, `n_paths` or `bars_per_year` is not positive.
+        If `mu` is not finite, another parameter is not positive, or `years` rounds to no bar.
     """
-    refuse_unless_positive(sigma=sigma, years=years, n_paths=n_paths, bars_per_year=bars_per_year)
-    returns = simulate_returns(
-        mu=mu, sigma=sigma, n_paths=n_paths, n_bars=round(years * bars_per_year), dt=1 / bars_per_year, seed=seed
-    )
+    _refuse_unless_sound(mu, sigma=sigma, years=years, n_paths=n_paths, bars_per_year=bars_per_year)
+    n_bars = round(years * bars_per_year)
+    if n_bars < 1:
+        raise ValueError(f"years must hold a bar, got {years} with {bars_per_year} bars a year")
+    returns = simulate_returns(mu=mu, sigma=sigma, n_paths=n_paths, n_bars=n_bars, dt=1 / bars_per_year, seed=seed)
     growth = np.empty((n_paths, np.size(fraction)))
     for column, f in enumerate(np.atleast_1d(np.asarray(fraction, dtype=np.float64))):
         wealth = np.maximum(1.0 + f * returns, 0.0)
         with np.errstate(divide="ignore"):
-            growth[:, column] = np.log(wealth).sum(axis=1) / years
+            growth[:, column] = np.log(wealth).mean(axis=1) * bars_per_year
     return growth
 
 
@@ -142,3 +144,10 @@ def simulate_returns(
     """Simple returns of a geometric Brownian motion over bars of length `dt`, shape (n_paths, n_bars)."""
     shocks = np.random.default_rng(seed).standard_normal((n_paths, n_bars))
     return np.expm1((mu - 0.5 * sigma**2) * dt + sigma * np.sqrt(dt) * shocks)
+
+
+def _refuse_unless_sound(mu: float, **positive: float) -> None:
+    """Refuse a drift that is not finite, and the first other parameter that is not finite and positive."""
+    if not math.isfinite(as_float(mu)):
+        raise ValueError(f"mu must be finite, got {mu}")
+    refuse_unless_positive(**positive)

@@ -23,16 +23,15 @@ def counting_database(folder: str, *, memory_mb: int, threads: int) -> duckdb.Du
     # A progress bar prints on a terminal; in a notebook without ipywidgets there is none, and turning it off raises.
     if con.execute("SELECT current_setting('enable_progress_bar')").fetchall()[0][0]:
         con.execute("SET enable_progress_bar = false")
-    con.execute("SET preserve_insertion_order = false")
-    return con.execute(
-        "CREATE TABLE counts (file INTEGER, fault UTINYINT, hour UTINYINT, size DOUBLE, n BIGINT, first BIGINT[])"
-    )
+    columns = "file INTEGER, fault UTINYINT, hour UTINYINT, size DECIMAL(38, 8), n BIGINT, first BIGINT[]"
+    return con.execute(f"CREATE TABLE counts ({columns})")
 
 
 def count_file(con: duckdb.DuckDBPyConnection, layout: Layout, number: int, file: Path, n_named: int) -> None:
     """Add a file to the counts: a row for each hour and size of sound lines, and for each fault."""
+    types = {layout.time: "BIGINT"} | dict.fromkeys(layout.sizes, "DECIMAL(38, 8)")
     fields = ", ".join(
-        f'try_cast(fields[{i}] AS {"BIGINT" if name == layout.time else "DOUBLE"}) AS "{name}"'
+        f'try_cast(fields[{i}] AS {types.get(name, "DOUBLE")}) AS "{name}"'
         for i, name in enumerate(layout.columns, start=1)
     )
     # A condition that is NULL, because a field is no number, counts as false.
@@ -86,15 +85,19 @@ def statistics(con: duckdb.DuckDBPyConnection, shares: list[Decimal], trim: Deci
     Its columns are hour, number of sizes, number and sum of those that are left without the share `trim` at each end,
     and the quantiles.
     """
-    quantiles = [f"min(size) FILTER (upto >= {share:f}::DECIMAL(9, 8) * total)" for share in shares]
-    return con.execute(
-        f"""
-        SELECT hour, any_value(total), any_value(total - 2 * cut),
-            sum(size * greatest(0, least(upto, total - cut) - greatest(upto - n, cut))), {", ".join(quantiles)}
-        FROM (SELECT *, floor({trim:f}::DECIMAL(9, 8) * total)::BIGINT AS cut
-        FROM (SELECT *, (sum(n) OVER (PARTITION BY hour))::BIGINT AS total,
-            (sum(n) OVER (PARTITION BY hour ORDER BY size ROWS UNBOUNDED PRECEDING))::BIGINT AS upto
-        FROM (SELECT coalesce(hour::INTEGER, -1) AS hour, size::DECIMAL(38, 8) AS size, sum(n)::BIGINT AS n
-        FROM counts WHERE fault = 0 GROUP BY GROUPING SETS ((hour, size), (size)))))
-        GROUP BY hour ORDER BY hour"""
-    ).fetchall()
+    quantiles = ", ".join(f"min(size) FILTER (upto >= {share:f}::DECIMAL(9, 8) * total)" for share in shares)
+    hours = con.execute("SELECT DISTINCT unnest([-1, hour]) FROM counts WHERE fault = 0 ORDER BY ALL").fetchall()
+    rows = []
+    for (hour,) in hours:
+        sound = f"FROM counts WHERE fault = 0 AND {hour} IN (-1, hour)"
+        # The running sum streams over the sorted sizes; OVER (PARTITION BY hour ORDER BY size) would hold them all.
+        rows += con.execute(
+            f"""
+            SELECT {hour}, any_value(total), any_value(total - 2 * cut),
+                sum(size * greatest(0, least(upto, total - cut) - greatest(upto - n, cut))), {quantiles}
+            FROM (SELECT *, floor({trim:f}::DECIMAL(9, 8) * total)::BIGINT AS cut
+            FROM (SELECT *, (sum(n) OVER (ROWS UNBOUNDED PRECEDING))::BIGINT AS upto,
+                (SELECT sum(n)::BIGINT {sound}) AS total
+            FROM (SELECT size, sum(n)::BIGINT AS n {sound} GROUP BY size ORDER BY size)))"""
+        ).fetchall()
+    return rows

@@ -36,6 +36,8 @@ class Layout:
         Names, in the order of the file.
     time : str
         Column with the time.
+    sizes : tuple of str
+        Columns with the sizes, decimal numbers; others are read as floats.
     rules : tuple of (str, str)
         SQL conditions on the columns that a sound line meets, each with what is wrong where it does not.
     size : str
@@ -46,6 +48,7 @@ class Layout:
 
     columns: tuple[str, ...]
     time: str
+    sizes: tuple[str, ...]
     rules: tuple[tuple[str, str], ...]
     size: str
     measure: str
@@ -64,11 +67,12 @@ LAYOUTS: dict[Kind, Layout] = {
             "event_time",
         ),
         time="transaction_time",
+        sizes=("best_bid_qty", "best_ask_qty"),
         rules=(
             ("best_bid_price > 0 AND best_bid_price < 1e15", "best_bid_price is not a positive number"),
             ("best_ask_price > 0 AND best_ask_price < 1e15", "best_ask_price is not a positive number"),
-            ("best_bid_qty >= 0 AND best_bid_qty < 1e15", "best_bid_qty is not a number from 0 on"),
-            ("best_ask_qty >= 0 AND best_ask_qty < 1e15", "best_ask_qty is not a number from 0 on"),
+            ("best_bid_qty >= 0 AND best_bid_qty < 1000000000000000", "best_bid_qty is not a number from 0 on"),
+            ("best_ask_qty >= 0 AND best_ask_qty < 1000000000000000", "best_ask_qty is not a number from 0 on"),
             ("best_bid_price <= best_ask_price", "best_bid_price is above best_ask_price"),
         ),
         size="least(best_bid_qty, best_ask_qty)",
@@ -90,8 +94,9 @@ LAYOUTS: dict[Kind, Layout] = {
             "ignore",
         ),
         time="open_time",
+        sizes=("volume", "taker_buy_volume"),
         rules=(
-            ("volume >= 0 AND volume < 1e15", "volume is not a number from 0 on"),
+            ("volume >= 0 AND volume < 1000000000000000", "volume is not a number from 0 on"),
             (
                 "taker_buy_volume >= 0 AND taker_buy_volume <= volume",
                 "taker_buy_volume is not a number from 0 to volume",
@@ -125,6 +130,7 @@ def line_batches(path: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
             for lines in _whole_lines(stream):
                 if number == 1 and _is_header(lines[: lines.index(b"\n")], layout, path):
                     lines, number = lines[lines.index(b"\n") + 1 :], 2
+                lines = lines.replace(b"_", b"?")  # 1_0 is no number, but DuckDB reads 10
                 ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == b"\n"[0])
                 offsets = np.append(np.int32(0), (ends + 1).astype(np.int32))
                 text = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(lines))
@@ -166,9 +172,18 @@ def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _is_header(line: bytes, layout: Layout, path: Path) -> bool:
+    """Whether no field of the line is a number; an `InputError` if it then does not name the columns."""
     names = tuple(name.strip().lower().replace(" ", "_") for name in line.decode("ascii").split(","))
-    if names[0] != layout.columns[0]:
+    if any(map(_is_number, names)):
         return False
     if names != layout.columns:
         raise InputError(f"{path}: header is {','.join(names)[:200]}: give the columns {','.join(layout.columns)}")
+    return True
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
     return True

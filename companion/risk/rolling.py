@@ -7,6 +7,8 @@ for ever. Every float is an integer multiple of 2^-1074, and the sums of integer
 import math
 from collections import deque
 
+from companion.risk._decimal import as_float
+
 _UNIT = 1074  # the smallest positive float is 2^-1074
 _GUARD = 64  # more bits of the square root than a float holds
 
@@ -46,10 +48,11 @@ class RollingSpreadStats:
 
     def update(self, x: float) -> None:
         """Take the next value; the oldest leaves a full window."""
-        if not math.isfinite(x):
+        value = as_float(x)
+        if not math.isfinite(value):
             self.refused += 1
             return
-        self._add(_in_units(float(x)))
+        self._add(_in_units(value))
         if len(self) > self.window:
             self._drop(self._values.popleft())
 

@@ -49,7 +49,7 @@ class SafetyMonitor:
     """Rules on the feed and a distance of the latent state, with one stated false-kill probability for all of them.
 
     What it can not see is as much a part of it: a sign that is flipped and white noise of the right volatility look
-    ordinary to every rule (chapter 10).
+    ordinary to every rule, and volatility that trebles is noticed within 20 bars on one path in 18 (chapter 10).
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ class SafetyMonitor:
         of one length, warm-up bars removed: an array (n_paths, n_bars, n_features), or a generator where that would
         not fit in memory. Their number of bars is the horizon the promise is made for.
     calibration_returns : array_like, optional
-        Log returns of the same paths, shape (n_paths, n_bars) or longer: bars before the first state only warm the
-        rules up. Without them the monitor has no input rules.
+        Log returns of the same paths, shape (n_paths, horizon + rules.warm_up) or longer: a live feed is warm, so the
+        bars before the first state warm the rules up. Without them the monitor has no input rules.
     false_kill : float
         Probability of stopping a normal path within the horizon.
     metric : {"mahalanobis", "euclidean"}
@@ -101,6 +101,10 @@ class SafetyMonitor:
         rules: InputRules | None = None,
     ) -> None:
         centroids = np.asarray(kmeans.cluster_centers_, dtype=np.float64)
+        if not np.all(np.isfinite(centroids)):
+            raise ValueError("kmeans must have finite cluster_centers_")
+        if not 0.0 < false_kill < 1.0:  # before the paths go through the model
+            raise ValueError(f"false_kill must lie in (0, 1), got {false_kill}")
         states = _checked_states(train_states, "train_states", centroids.shape[1]).reshape(-1, centroids.shape[1])
         if metric not in ("mahalanobis", "euclidean"):
             raise ValueError(f"metric must be 'mahalanobis' or 'euclidean', got {metric!r}")
@@ -142,12 +146,10 @@ class SafetyMonitor:
 
     def _calibrate_input(self, returns: ArrayLike, n_paths: int) -> NDArray[np.float64]:
         """Largest value of each input rule on each path, shape (n_paths, n_rules)."""
-        paths = np.asarray(returns, dtype=np.float64)
-        if paths.ndim != 2 or len(paths) != n_paths or paths.shape[1] < self.horizon:
-            expected = f"({n_paths}, {self.horizon} or more)"
-            raise ValueError(
-                f"calibration_returns must have shape {expected} like calibration_paths, got {paths.shape}"
-            )
+        paths, warm_up = np.asarray(returns, dtype=np.float64), self._rules.warm_up
+        if paths.ndim != 2 or len(paths) != n_paths or paths.shape[1] < self.horizon + warm_up:
+            shape = f"({n_paths}, horizon {self.horizon} + rules.warm_up {warm_up} or more)"
+            raise ValueError(f"calibration_returns must have shape {shape}, got {paths.shape}: drop the first states")
         if not np.all(np.isfinite(paths)):
             raise ValueError(f"calibration_returns must be finite, {np.sum(~np.isfinite(paths))} values are not")
         return self._rules.statistics(paths)[:, -self.horizon :].max(axis=1)
@@ -168,7 +170,9 @@ class SafetyMonitor:
         Safe is what is proven safe: a state with a NaN or an infinity, or so large that its distance is not a number,
         is unsafe. The distance has no memory; latching an alarm is the circuit breaker's work.
         """
-        x = np.asarray(state, dtype=np.float64).reshape(-1)
+        x = np.asarray(state, dtype=np.float64)
+        if x.shape != self._white_centroids.shape[1:]:
+            raise ValueError(f"state must have shape {self._white_centroids.shape[1:]}, got {x.shape}")
         distance = float(self.distance(x))
         if not np.all(np.isfinite(x)):
             return SafetyReading(False, "non-finite state", distance, self.threshold, "distance")
@@ -218,7 +222,12 @@ class SafetyMonitor:
         if log_returns is not None:
             above = self._rules.statistics(log_returns) > self._input_thresholds()
             if states is not None:
-                above = above[..., -fired["distance"].shape[-1] :, :]
+                *paths, n_bars = (0, *np.shape(states)[:-1])
+                if paths != [0, *above.shape[:-2]] or not 0 < n_bars <= above.shape[-2]:
+                    raise ValueError(
+                        f"log_returns must be of the paths of states {np.shape(states)}, got {np.shape(log_returns)}"
+                    )
+                above = above[..., -n_bars:, :]
             fired |= {name: above[..., rule] for rule, name in enumerate(INPUT_RULES)}
         return fired
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from companion.risk._decimal import as_float
 from companion.risk.rolling import RollingSpreadStats
 from companion.risk.sizing import Z_MAX
 
@@ -37,9 +38,10 @@ class SignalNormalizer:
         mean, std = self._baseline.mean_std()
         known = len(self._baseline) == self._baseline.window and std > 0.0
         self._baseline.update(x)
-        if not (known and math.isfinite(x)):
+        value = as_float(x)
+        if not (known and math.isfinite(value)):
             return math.nan
-        return max(-Z_MAX, min(Z_MAX, (float(x) - mean) / std))
+        return max(-Z_MAX, min(Z_MAX, (value - mean) / std))
 
 
 def normalized_signal(raw: ArrayLike, *, window: int) -> NDArray[np.float64]:

@@ -10,7 +10,9 @@ from decimal import Decimal
 from companion.risk._decimal import (
     ZERO,
     Amount,
+    as_float,
     divide_down,
+    from_float,
     is_amount,
     multiply_down,
     refuse_unless_positive,
@@ -37,14 +39,9 @@ def mu_from_z(z_t: float, kappa: float, z_sat: float = 1.5) -> float:
     ValueError
         If `kappa` or `z_sat` is not finite and positive.
     """
-    if not (0.0 < kappa < math.inf and 0.0 < z_sat < math.inf):
-        refuse_unless_positive(kappa=kappa, z_sat=z_sat)
-    z = float(z_t)
-    if not math.isfinite(z):
-        return 0.0
-    if abs(z) > Z_MAX:
-        z = math.copysign(Z_MAX, z)
-    return float(kappa) * math.tanh(z / float(z_sat))
+    refuse_unless_positive(kappa=kappa, z_sat=z_sat)
+    z = as_float(z_t)
+    return checked_mu(z, float(kappa), float(z_sat)) if math.isfinite(z) else 0.0
 
 
 def frac_from_mu_sigma(mu_t: float, sigma_t: float, gamma: float, f_max: float) -> float:
@@ -66,14 +63,11 @@ def frac_from_mu_sigma(mu_t: float, sigma_t: float, gamma: float, f_max: float) 
     ValueError
         If `gamma` or `f_max` is not finite and positive.
     """
-    if not (0.0 < gamma < math.inf and 0.0 < f_max < math.inf):
-        refuse_unless_positive(gamma=gamma, f_max=f_max)
-    mu, sigma, largest = float(mu_t), float(sigma_t), float(f_max)
+    refuse_unless_positive(gamma=gamma, f_max=f_max)
+    mu, sigma = as_float(mu_t), as_float(sigma_t)
     if not (math.isfinite(mu) and 0.0 < sigma < math.inf):
         return 0.0
-    # One division at a time: the square of a tiny volatility would be zero.
-    fraction = mu / sigma / sigma / float(gamma)
-    return fraction if abs(fraction) <= largest else math.copysign(largest, mu)
+    return checked_fraction(mu, sigma, float(gamma), float(f_max))
 
 
 def qty_from_fraction_equity_price(f_t: float, equity: Decimal | Amount, ref_price: Decimal | Amount) -> Decimal:
@@ -93,9 +87,10 @@ def qty_from_fraction_equity_price(f_t: float, equity: Decimal | Amount, ref_pri
         If an amount is of another type, such as text.
     """
     money, price = to_decimal(equity, "equity"), to_decimal(ref_price, "ref_price")
-    if not (math.isfinite(f_t) and is_amount(money) and is_amount(price)):
+    fraction = as_float(f_t)
+    if not (math.isfinite(fraction) and is_amount(money) and is_amount(price)):
         return ZERO
-    return checked_qty(float(f_t), money, price)
+    return checked_qty(from_float(fraction), money, price)
 
 
 def vol_target_qty_cap(
@@ -121,17 +116,31 @@ def vol_target_qty_cap(
     """
     refuse_unless_positive(sigma_target=sigma_target)
     money, price = to_decimal(equity, "equity"), to_decimal(ref_price, "ref_price")
-    if not (0.0 < sigma_t < math.inf and is_amount(money) and is_amount(price)):
+    sigma = as_float(sigma_t)
+    if not (0.0 < sigma < math.inf and is_amount(money) and is_amount(price)):
         return ZERO
-    return checked_cap(money, price, float(sigma_t), float(sigma_target))
+    return checked_cap(money, price, from_float(sigma), from_float(float(sigma_target)))
 
 
-def checked_qty(fraction: float, equity: Decimal, price: Decimal) -> Decimal:
+def checked_mu(z: float, kappa: float, z_sat: float) -> float:
+    """`mu_from_z` of values that somebody has checked."""
+    if abs(z) > Z_MAX:
+        z = math.copysign(Z_MAX, z)
+    return kappa * math.tanh(z / z_sat)
+
+
+def checked_fraction(mu: float, sigma: float, gamma: float, f_max: float) -> float:
+    """`frac_from_mu_sigma` of values that somebody has checked."""
+    # One division at a time: the square of a tiny volatility would be zero.
+    fraction = mu / sigma / sigma / gamma
+    return fraction if abs(fraction) <= f_max else math.copysign(f_max, mu)
+
+
+def checked_qty(fraction: Decimal, equity: Decimal, price: Decimal) -> Decimal:
     """`qty_from_fraction_equity_price` of values that somebody has checked."""
-    return divide_down(multiply_down(Decimal(repr(fraction)), equity), price)
+    return divide_down(multiply_down(fraction, equity), price)
 
 
-def checked_cap(equity: Decimal, price: Decimal, sigma: float, sigma_target: float) -> Decimal:
+def checked_cap(equity: Decimal, price: Decimal, sigma: Decimal, sigma_target: Decimal) -> Decimal:
     """`vol_target_qty_cap` of values that somebody has checked."""
-    notional = divide_down(multiply_down(Decimal(repr(sigma_target)), equity), Decimal(repr(sigma)))
-    return divide_down(notional, price)
+    return divide_down(divide_down(multiply_down(sigma_target, equity), sigma), price)

@@ -91,7 +91,7 @@ def rolling_volatility(
     ValueError
         Names the argument that is out of range, or an array whose last axis is not 4.
     """
-    _check_settings(estimator, window, bars_per_year)
+    check_settings(estimator, window, bars_per_year)
     bars = np.where((bar_faults(ohlc) == 0)[..., None], _bars(ohlc), np.nan)
     before = np.full(bars.shape[:-1], np.nan)
     before[..., 1:] = bars[..., :-1, 3]
@@ -108,7 +108,7 @@ def yang_zhang(ohlc: ArrayLike, *, window: int, bars_per_year: float) -> NDArray
 
 
 class VolatilityReading(NamedTuple):
-    """Answer to one bar: the annual volatility (NaN in warm-up), whether the bar was taken, and why if there is one."""
+    """Answer to one bar: the annual volatility or NaN, whether the bar was taken, and the reason of a NaN or ""."""
 
     volatility: float
     accepted: bool
@@ -118,8 +118,8 @@ class VolatilityReading(NamedTuple):
 class StreamingVolatility:
     """`rolling_volatility` one bar at a time.
 
-    A bad bar is refused: the state and the volatility stay what they were, and the next good bar jumps from the last
-    good close. The result is that of the series without the bad bars.
+    A bad bar is refused: its volatility is NaN, and the next good bar jumps from the last good close. At good bars the
+    result is that of the series without the bad ones.
 
     Parameters
     ----------
@@ -133,28 +133,28 @@ class StreamingVolatility:
     """
 
     def __init__(self, *, window: int, bars_per_year: float, estimator: Estimator = "yang_zhang") -> None:
-        _check_settings(estimator, window, bars_per_year)
+        check_settings(estimator, window, bars_per_year)
         self.window, self.bars_per_year, self.estimator = window, bars_per_year, estimator
         self.n_refused = 0
         self._terms = np.full((window, 3), np.nan)
         self._close = math.nan
-        self._volatility = math.nan
 
     def update(self, bar_open: float, high: float, low: float, close: float) -> VolatilityReading:
         """Take one bar in, or refuse it and say why."""
         bar = np.array([bar_open, high, low, close], dtype=np.float64)
         if fault := int(bar_faults(bar[None])[0]):
             self.n_refused += 1
-            return VolatilityReading(self._volatility, False, FAULTS[fault])
+            return VolatilityReading(math.nan, False, FAULTS[fault])
         k = yang_zhang_k(self.window)
         self._terms[:-1] = self._terms[1:]
         self._terms[-1] = _terms(bar, np.array(self._close), self.estimator, k)
         self._close = float(bar[3])
-        self._volatility = math.sqrt(float(_window_variance(self._terms.T, k)) * self.bars_per_year)
-        return VolatilityReading(self._volatility, True, "warming up" if math.isnan(self._volatility) else "")
+        volatility = math.sqrt(float(_window_variance(self._terms.T, k)) * self.bars_per_year)
+        return VolatilityReading(volatility, True, "warming up" if math.isnan(volatility) else "")
 
 
-def _check_settings(estimator: str, window: int, bars_per_year: float) -> None:
+def check_settings(estimator: str, window: int, bars_per_year: float = 1.0) -> None:
+    """Raise a `ValueError` that names the argument which is out of range."""
     if estimator not in ESTIMATORS:
         raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
     if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 2:
@@ -203,7 +203,7 @@ def _window_variance(windows: Array, k: float) -> Array:
 def _slide(terms: Array, window: int, k: float) -> Array:
     """`_window_variance` of the window that ends at each bar of terms (…, n_bars, 3); NaN before the first full one."""
     variance = np.full(terms.shape[:-1], np.nan)
-    bars_at_once = max(1, WINDOW_NUMBERS // (3 * window * max(1, terms[..., 0, 0].size)))
+    bars_at_once = max(1, WINDOW_NUMBERS // (3 * window * max(1, math.prod(terms.shape[:-2]))))
     for first in range(window - 1, terms.shape[-2], bars_at_once):
         part = terms[..., first - window + 1 : first + bars_at_once, :]
         windows = np.lib.stride_tricks.sliding_window_view(part, window, axis=-2)

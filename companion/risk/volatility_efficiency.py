@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import zeta
 from scipy.stats import t as student_t
 
-from companion.risk.volatility import ESTIMATORS, Estimator, rolling_volatility, yang_zhang_k
+from companion.risk.volatility import ESTIMATORS, Estimator, check_settings, rolling_volatility, yang_zhang_k
 
 Array = NDArray[np.float64]
 
@@ -78,7 +78,9 @@ class Quality(NamedTuple):
 def brownian_paths(
     *, mu: float = 0.0, sigma: float, n_paths: int, n_steps: int, dt: float, seed: int | np.random.Generator
 ) -> BrownianPaths:
-    """Geometric Brownian motion from 1, of annual drift `mu` and volatility `sigma`, in steps of `dt` years."""
+    """Geometric Brownian motion from 1, of annual drift `mu` and volatility `sigma`, in steps of `dt` > 0 years."""
+    if not 0.0 < dt < math.inf:
+        raise ValueError(f"dt must be finite and positive, got {dt}")
     steps = np.random.default_rng(seed).standard_normal((n_paths, n_steps)) * (sigma * math.sqrt(dt))
     price = np.ones((n_paths, n_steps + 1))
     np.exp(np.cumsum(steps + (mu - 0.5 * sigma**2) * dt, axis=1), out=price[:, 1:])
@@ -210,10 +212,19 @@ def theoretical_efficiency(estimator: Estimator, *, window: int, night: float = 
     estimator : str
         One of `ESTIMATORS`.
     window : int
+        At least 2.
     night : float
         Share of the variance that falls into the night, in [0, 1). The three estimators that do not see it are then
         biased by ``-night``, and their smaller variance is no merit.
+
+    Raises
+    ------
+    ValueError
+        Names the argument that is out of range.
     """
+    check_settings(estimator, window)
+    if not 0.0 <= night < 1.0:
+        raise ValueError(f"night must lie in [0, 1), got {night}")
     close_to_close = 2.0 / (window - 1)
     if estimator == "close_to_close":
         return 1.0

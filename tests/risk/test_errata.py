@@ -191,8 +191,8 @@ def test_frac_from_mu_sigma_a_risk_aversion_that_is_not_positive():
 
 def test_frac_from_mu_sigma_a_tiny_volatility():
     with pytest.raises(ZeroDivisionError):
-        printed_frac_from_mu_sigma(0.01, 1e-170, 1.0, 2.0)
-    assert frac_from_mu_sigma(0.01, 1e-170, 1.0, 2.0) == 2.0
+        printed_frac_from_mu_sigma(0.01, 1e-200, 1.0, 2.0)
+    assert frac_from_mu_sigma(0.01, 1e-200, 1.0, 2.0) == 2.0
 
 
 def test_qty_from_fraction_equity_price_money():
@@ -204,6 +204,12 @@ def test_qty_from_fraction_equity_price_money():
 def test_qty_from_fraction_equity_price_a_fraction_that_is_no_number():
     assert printed_qty_from_fraction_equity_price(NAN, Decimal(1000), Decimal(10)).is_nan()
     assert qty_from_fraction_equity_price(NAN, Decimal(1000), Decimal(10)) == 0
+
+
+def test_qty_from_fraction_equity_price_negative_equity():
+    """A loss beyond the deposit turns a long signal into a short position."""
+    assert printed_qty_from_fraction_equity_price(0.5, Decimal(-1000), Decimal(10)) == -50
+    assert qty_from_fraction_equity_price(0.5, Decimal(-1000), Decimal(10)) == 0
 
 
 def test_vol_target_qty_cap_an_allowed_volatility_of_zero():
@@ -218,7 +224,7 @@ def test_vol_target_qty_cap_an_allowed_volatility_of_zero():
 
 
 def test_reference_price_the_mid_of_two_floats():
-    assert str(0.5 * (50000.1 + 50000.2)) != "50000.15"
+    assert str(0.5 * (50000.1 + 50000.2)) == "50000.149999999994"
     assert reference_price(Decimal("50000.1"), Decimal("50000.2"), None)[0] == Decimal("50000.15")
 
 

@@ -7,6 +7,7 @@ import zipfile
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -131,6 +132,7 @@ BROKEN = {
     quote(ask="1e15"): "best_ask_qty is not a number from 0 on",
     quote(ask="1e999"): "best_ask_qty is not a number from 0 on",
     quote(ask='"1.0"'): "best_ask_qty is not a number from 0 on",
+    quote(ask="1_0"): "best_ask_qty is not a number from 0 on",
     quote(ask="1\x00"): "best_ask_qty is not a number from 0 on",
     quote(ask="1\x01"): "best_ask_qty is not a number from 0 on",
     quote(ask="٣"): "best_ask_qty is not a number from 0 on",
@@ -201,6 +203,7 @@ def test_unusable_files_are_refused_in_one_line(tmp_path):
         archive.writestr("a.csv", SOUND)
         archive.writestr("b.csv", SOUND)
     other = QUOTES.replace("best_bid_price,best_bid_qty", "best_bid_qty,best_bid_price")
+    moved = "best_bid_qty,best_bid_price,update_id" + QUOTES[len("update_id,best_bid_price,best_bid_qty") :]
     cases = {
         tmp_path / "missing.csv": "can not be read",
         tmp_path: "can not be read",
@@ -209,12 +212,35 @@ def test_unusable_files_are_refused_in_one_line(tmp_path):
         written(tmp_path, name="empty.csv"): "not one usable line of bookTicker among 0",
         written(tmp_path, "1,2", name="broken.csv"): "line 2: not 7 columns",
         written(tmp_path, SOUND, name="other.csv", header=other): "header is update_id,best_bid_qty",
+        written(tmp_path, SOUND, name="moved.csv", header=moved): f"header is best_bid_qty.*give the columns {QUOTES}",
+        written(tmp_path, SOUND, name="words.csv", header="no,data"): "header is no,data",
     }
     for path, message in cases.items():
         with pytest.raises(InputError, match=message) as refused:
             calibrate_liquidity(path)
         assert str(path) in str(refused.value)
         assert "\n" not in str(refused.value)
+
+
+def test_the_file_at_fault_is_the_one_that_is_named(tmp_path, monkeypatch):
+    good, empty = written(tmp_path, SOUND, name="good.csv"), written(tmp_path, name="empty.csv")
+    broken = written(tmp_path, "1,2", name="broken.csv")
+    with pytest.raises(InputError, match=r"broken\.csv: not one usable line of bookTicker among 1; line 2"):
+        calibrate_liquidity([empty, broken])
+
+    def count(con, layout, number, file, n_named):
+        if number == 1:
+            raise duckdb.OutOfMemoryException("out of memory")
+
+    monkeypatch.setattr("companion.risk.liquidity.count_file", count)
+    with pytest.raises(InputError, match=r"broken\.csv: out of memory: raise memory_mb"):
+        calibrate_liquidity([good, broken, empty])
+
+
+@pytest.mark.parametrize("size", ["12345678901.123", "0.00000001", "999999999999999.99999999"])
+def test_a_size_is_the_decimal_number_in_the_file(tmp_path, size):
+    found = calibrate_liquidity(written(tmp_path, quote(bid=size, ask=size))).whole_day
+    assert (found.median, found.trimmed_mean, found.quantiles["0.95"]) == (Decimal(size),) * 3
 
 
 def test_bad_arguments_are_named(tmp_path):
@@ -225,6 +251,8 @@ def test_bad_arguments_are_named(tmp_path):
         ("trim", "x"),
         ("quantiles", ["0.5", "nan"]),
         ("quantiles", [1]),
+        ("quantiles", ["0.1", 0.1]),
+        ("scratch", tmp_path / "nowhere"),
         ("n_named", -1),
         ("memory_mb", 1),
         ("threads", 0),
@@ -250,28 +278,24 @@ MEASURE = r"""
 import json, re, sys
 from pathlib import Path
 from companion.risk.liquidity import calibrate_liquidity
-peak = lambda: 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
-before = peak()
-found = calibrate_liquidity(sys.argv[1], memory_mb=64)
-print(json.dumps([before, peak(), found.n_lines, found.n_broken]))
+found = calibrate_liquidity(sys.argv[1])
+peak = 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+print(json.dumps([peak, found.n_lines, str(found.whole_day.median), str(found.whole_day.trimmed_mean)]))
 """
 
 
-def test_memory_does_not_grow_with_the_file_not_even_if_no_size_repeats(tmp_path):
-    """60 MB whose sizes are all different, the worst case for counting, in a zip, with 64 MB for DuckDB."""
-    rng = np.random.default_rng(0)
-    n = 600_000
-    sizes = rng.uniform(0.0, 1e6, (2, n))
-    times = MIDNIGHT + rng.integers(0, 86_400_000, n)
-    text = "\n".join(
-        f"1,100.10000000,{b:.8f},100.20000000,{a:.8f},{t},{t}" for b, a, t in zip(*sizes, times, strict=True)
-    )
-    path = tmp_path / "worst.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr("worst.csv", text)
+def test_by_default_memory_stays_bounded_even_if_no_size_repeats(tmp_path):
+    """Two million sizes .001, .002, …, shuffled, in a zip: enough to fill the memory; five times as many add 15 MB."""
+    n, path = 2_000_000, tmp_path / "worst.zip"
+    with duckdb.connect() as con:
+        con.execute(
+            f"""COPY (SELECT 1, 1, ((i * 1000003) % {n} + 1) / 1000, 2, 1000000, {MIDNIGHT} + i * 7919 % 86400 * 1000, 1
+            FROM range({n}) AS t(i)) TO '{tmp_path / "worst.csv"}' (HEADER false)"""
+        )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(tmp_path / "worst.csv")
     done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    before, after, n_lines, n_broken = json.loads(done.stdout)
-    assert (n_lines, n_broken) == (n, 0)
-    assert after < 500e6
-    assert after - before < 200e6
+    peak, *found = json.loads(done.stdout)
+    assert found == [n, "1000.00000000", "1000.00050000"]
+    assert peak < 450e6

@@ -39,6 +39,14 @@ def test_the_statistics_are_exact_over_the_window(values, window):
     assert stats.refused == len(values) - len(finite)
 
 
+def test_the_smallest_floats_have_a_deviation():
+    smallest = math.ulp(0.0)
+    stats = RollingSpreadStats(3)
+    for x in (0.0, 0.0, 12 * smallest):
+        stats.update(x)
+    assert stats.mean_std() == (4 * smallest, 6 * smallest)  # the root of 32 is 5.66
+
+
 def test_listing_rolling_spread_stats_forgets_one_absurd_spread():
     """As printed, the running sum of squares loses the normal spreads for ever: the deviation stays 0."""
     rng = np.random.default_rng(0)
@@ -51,9 +59,9 @@ def test_listing_rolling_spread_stats_forgets_one_absurd_spread():
 def test_listing_rolling_spread_stats_refuses_and_counts_what_is_not_finite():
     """As printed, the mean is NaN for ever after one NaN."""
     stats = RollingSpreadStats(3)
-    for x in (1.0, math.nan, 2.0, math.inf, 3.0):
+    for x in (1.0, math.nan, 2.0, math.inf, None, 10**400, 3.0):
         stats.update(x)
-    assert stats.refused == 2
+    assert stats.refused == 4
     assert stats.mean_std() == (2.0, pytest.approx(math.sqrt(2 / 3)))
 
 

@@ -104,6 +104,16 @@ def test_a_tenth_is_a_tenth():
     assert vol_target_qty_cap(Decimal(1000), Decimal(100), 0.1, 0.01) == 1
 
 
+def test_what_has_no_end_is_cut_off_below():
+    for quantity in (
+        qty_from_fraction_equity_price(1.0, Decimal(2), Decimal(3)),
+        qty_from_fraction_equity_price(-1.0, Decimal(2), Decimal(3)).copy_abs(),
+        vol_target_qty_cap(Decimal(2), Decimal(3), 1.0, 1.0),
+        vol_target_qty_cap(Decimal(2), Decimal(1), 3.0, 1.0),
+    ):
+        assert 0 < Fraction(2, 3) - Fraction(quantity) < Fraction(1, 10**36)
+
+
 @pytest.mark.parametrize("bad", ["NaN", "sNaN", "Infinity", "0", "-5", "1E+30"])
 def test_an_absurd_amount_is_flat(bad):
     good = Decimal(100)
@@ -166,6 +176,7 @@ def test_a_quantity_is_the_largest_multiple_of_the_step_toward_zero(desired, pla
     [
         ({"size_precision": -1}, "size_precision"),
         ({"size_precision": 2.5}, "size_precision"),
+        ({"size_precision": 3.0}, "size_precision"),
         ({"size_increment": Decimal(0)}, "size_increment"),
         ({"size_increment": Decimal("NaN")}, "size_increment"),
         ({"size_increment": Decimal("0.0005")}, "size_increment must be positive with 3 places"),
@@ -178,6 +189,12 @@ def test_a_quantity_is_the_largest_multiple_of_the_step_toward_zero(desired, pla
 def test_rules_that_contradict_themselves_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         InstrumentRules(**({"size_precision": 3, "size_increment": Decimal("0.001")} | fields))
+
+
+def test_a_precision_of_numpy_is_an_integer():
+    rules = InstrumentRules(np.int64(3), Decimal("0.001"))
+    assert type(rules.size_precision) is int
+    assert quantize_qty_to_instrument(Decimal("0.0015"), rules) == Decimal("0.001")
 
 
 @pytest.mark.parametrize("odd", [{"is_inverse": True}, {"multiplier": Decimal(10)}])
@@ -203,6 +220,27 @@ def test_simulated_growth_is_the_closed_form():
     error = growth.std(axis=0) / np.sqrt(len(growth))
     assert np.all(np.abs(growth.mean(axis=0) - growth_rate(fractions, mu=MU, sigma=SIGMA)) <= 3 * error)
     np.testing.assert_allclose(growth.std(axis=0), fractions * SIGMA / np.sqrt(10), rtol=0.06)
+
+
+def test_growth_is_per_year_that_was_simulated():
+    market = {"mu": MU, "sigma": SIGMA, "n_paths": 3, "seed": 1}
+    two_bars = simulate_growth([1.0], years=2 / 252, **market)
+    np.testing.assert_array_equal(simulate_growth([1.0], years=1.5 / 252, **market), two_bars)
+    with pytest.raises(ValueError, match="years must hold a bar"):
+        simulate_growth([1.0], years=1 / 504, **market)
+
+
+@pytest.mark.parametrize("mu", [NAN, INF, None])
+def test_a_drift_that_is_no_number_is_refused(mu):
+    years = {"years": 1.0}
+    for call in (
+        lambda: kelly_fraction(mu, SIGMA),
+        lambda: growth_rate(1.0, mu=mu, sigma=SIGMA),
+        lambda: growth_of_estimated_kelly(1.0, mu=mu, sigma=SIGMA, **years),
+        lambda: simulate_growth(1.0, mu=mu, sigma=SIGMA, n_paths=1, seed=1, **years),
+    ):
+        with pytest.raises(ValueError, match="mu must be finite"):
+            call()
 
 
 def test_growth_is_zero_at_twice_kelly_and_ruin_is_minus_infinity():

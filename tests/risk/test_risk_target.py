@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from companion.risk import (
@@ -24,6 +24,7 @@ from companion.risk import (
     reference_price,
     vol_target_qty_cap,
 )
+from companion.risk._decimal import DOWN, UP
 
 # 10,000 examples of the three tests of the target alone, and 500 of its parts.
 PROPERTY = settings(derandomize=True, deadline=None)
@@ -42,30 +43,59 @@ def scaled(low, high, places):
     return st.integers(low, high).map(lambda n: Decimal(n).scaleb(-places))
 
 
-SIGNALS = st.floats(-3.5, 3.5) | st.floats()
-VOLATILITIES = st.floats(1e-4, 0.5) | st.floats()
-AMOUNTS = scaled(1, 10**12, 4) | st.sampled_from([*BAD_AMOUNTS, None]) | scaled(1, 10**34, 17)
+def spread(low, high):
+    """Decimals of every order of magnitude from ``10**low`` to ``10**high``."""
+    return st.builds(
+        lambda digits, power: Decimal(digits).scaleb(power - 3), st.integers(1000, 9999), st.integers(low, high)
+    )
+
+
+PRICED = {"equity": spread(4, 8), "bid": spread(-2, 4)}
 
 
 @st.composite
 def instruments(draw):
-    places, steps = draw(st.integers(0, 18)), draw(st.integers(1, 50))
-    low, high = draw(scaled(0, 10**6, 4)), draw(scaled(10**6, 10**12, 4))
-    cheap, dear = draw(scaled(0, 10**6, 3)), draw(scaled(10**6, 10**12, 3))
-    none = draw(st.integers(0, 15))
-    limits = [None if none >> bit & 1 else limit for bit, limit in enumerate((low, high, cheap, dear))]
+    places, steps = draw(st.integers(2, 18)), draw(st.integers(1, 50))
+    limits = [draw(st.none() | spread(*powers)) for powers in ((-6, 0), (1, 8), (-4, 3), (4, 9))]
     return InstrumentRules(places, Decimal(steps).scaleb(-places), *limits)
 
 
 CONFIGS = st.builds(
     SizingConfig,
-    kappa=st.floats(1e-6, 1.0),
-    gamma=st.floats(0.1, 50.0),
-    f_max=st.floats(1e-3, 1000.0),
-    z_sat=st.floats(0.01, 10.0),
-    sigma_target=st.none() | st.floats(1e-6, 1.0),
-    max_quantity=st.none() | scaled(1, 10**9, 4),
+    kappa=st.floats(1e-4, 0.1),
+    gamma=st.floats(0.5, 10.0),
+    f_max=st.floats(0.1, 20.0) | st.floats(1e-3, 1000.0),
+    z_sat=st.floats(0.1, 10.0),
+    sigma_target=st.none() | st.floats(1e-3, 0.1) | st.floats(1e-6, 1.0),
+    max_quantity=st.none() | spread(0, 8),
 )
+NO_NUMBERS = [None, "1.5", "x", b"1", Decimal("sNaN"), 10**400, -(10**400), [], 1j]
+AMOUNTS = st.sampled_from([*BAD_AMOUNTS, None]) | scaled(1, 10**34, 17)
+HEALTHY = {
+    "signal_strength": st.floats(-3.5, 3.5),
+    "volatility": st.floats(1e-3, 0.2),
+    **PRICED,
+    "width": spread(-6, -3),
+    "last_close": PRICED["bid"],
+}
+EXTREMES = {
+    "signal_strength": st.floats() | st.sampled_from(NO_NUMBERS),
+    "volatility": st.floats() | st.sampled_from(NO_NUMBERS),
+    **dict.fromkeys(("equity", "bid", "ask", "last_close"), AMOUNTS),
+}
+
+
+@st.composite
+def markets(draw):
+    """Data that can be sized, and in three of ten draws one to three extreme values among it."""
+    market = {name: draw(values) for name, values in HEALTHY.items()}
+    market["ask"] = market["bid"] * (1 + market.pop("width"))
+    if draw(st.integers(0, 9)) < 3:
+        names = draw(st.lists(st.sampled_from(sorted(EXTREMES)), min_size=1, max_size=3, unique=True))
+        market |= {name: draw(EXTREMES[name]) for name in names}
+    return market
+
+
 HOSTILE = [
     decimal.Context(prec=28),
     decimal.Context(prec=2, rounding=decimal.ROUND_UP, Emax=3, Emin=-3, traps=[]),
@@ -73,15 +103,12 @@ HOSTILE = [
 ]
 
 
-@given(SIGNALS, VOLATILITIES, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, instruments(), CONFIGS, st.sampled_from(HOSTILE))
+@given(markets(), instruments(), CONFIGS, st.sampled_from(HOSTILE))
 @settings(PROPERTY, max_examples=6000)
-def test_any_input_gives_an_executable_position_within_every_cap(
-    z, sigma, equity, bid, ask, close, rules, config, context
-):
+def test_any_input_gives_an_executable_position_within_every_cap(market, rules, config, context):
     with decimal.localcontext(context):
-        target = calculate_target_position(
-            z, sigma, equity=equity, bid=bid, ask=ask, last_close=close, instrument=rules, config=config
-        )
+        target = calculate_target_position(**market, instrument=rules, config=config)
+    note(target)
     quantity = target.quantity
     assert type(quantity) is Decimal
     assert quantity.is_finite()
@@ -89,10 +116,17 @@ def test_any_input_gives_an_executable_position_within_every_cap(
     if not quantity:
         assert target.reasons or target.fraction == 0.0
         return
-    assert (quantity > 0) == (z > 0)
+    assert (quantity > 0) == (market["signal_strength"] > 0)
     assert_executable(quantity, target.reference_price, rules)
-    assert_within_caps(quantity, target.reference_price, sigma, equity, config)
+    assert_within_caps(quantity, target.reference_price, market["volatility"], market["equity"], config)
     assert not any(reason.startswith("flat") for reason in target.reasons)
+
+
+def note(*targets):
+    """Count for ``--hypothesis-show-statistics`` how often a position is left, and what bound it."""
+    for text in {reason.value for target in targets for reason in target.reasons}:
+        event(text)
+    event(f"a position: {any(target.quantity for target in targets)}")
 
 
 def assert_executable(quantity, price, rules):
@@ -114,12 +148,9 @@ def assert_within_caps(quantity, price, sigma, equity, config):
         assert notional * exact(sigma) <= exact(config.sigma_target) * Fraction(equity)
 
 
-PRICED = {"equity": scaled(1, 10**12, 4), "bid": scaled(1, 10**12, 6)}
-
-
 @given(
     st.lists(st.floats(0.0, 4.0), min_size=2, max_size=4),
-    st.floats(1e-4, 0.5),
+    st.floats(1e-3, 0.2),
     *PRICED.values(),
     instruments(),
     CONFIGS,
@@ -127,46 +158,51 @@ PRICED = {"equity": scaled(1, 10**12, 4), "bid": scaled(1, 10**12, 6)}
 @settings(PROPERTY, max_examples=2000)
 def test_the_target_grows_with_the_signal_and_is_odd_in_it(signals, sigma, equity, price, rules, config):
     def target(z):
-        return calculate_target_position(
-            z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config
-        ).quantity
+        return calculate_target_position(z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config)
 
-    long = [target(z) for z in sorted(signals)]
+    targets = [target(z) for z in sorted(signals)]
+    note(*targets)
+    long = [target.quantity for target in targets]
     assert long == sorted(long)
-    assert [target(-z) for z in sorted(signals)] == [quantity.copy_negate() for quantity in long]
+    assert [target(-z).quantity for z in sorted(signals)] == [quantity.copy_negate() for quantity in long]
 
 
 @given(
     st.floats(-4.0, 4.0),
-    st.lists(st.floats(1e-320, 1e300), min_size=2, max_size=4),
+    st.lists(st.floats(1e-3, 0.5) | st.floats(1e-320, 1e300), min_size=2, max_size=4),
     *PRICED.values(),
     instruments(),
     CONFIGS,
 )
 @settings(PROPERTY, max_examples=2000)
 def test_the_target_never_grows_with_volatility(z, volatilities, equity, price, rules, config):
-    def size(sigma):
-        return calculate_target_position(
-            z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config
-        ).quantity.copy_abs()
-
-    sizes = [size(sigma) for sigma in sorted(volatilities)]
+    targets = [
+        calculate_target_position(z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config)
+        for sigma in sorted(volatilities)
+    ]
+    note(*targets)
+    sizes = [target.quantity.copy_abs() for target in targets]
     assert sizes == sorted(sizes, reverse=True)
 
 
-@given(st.floats(-3.0, 3.0), st.floats(1e-3, 0.5), *PRICED.values(), instruments(), CONFIGS)
+NEAR_ONE = [0.5, 0.9, 1 - 1e-9, 1 - 1e-15, 1.0, 1 + 1e-15, 1 + 1e-9, 1.1, 2.0]
+
+
+@given(st.floats(0.1, 3.0), st.floats(1e-3, 0.5), *PRICED.values(), instruments(), CONFIGS, st.sampled_from(NEAR_ONE))
 @settings(PROPERTY, max_examples=500)
-def test_the_call_is_the_composition_of_its_steps(z, sigma, equity, price, rules, config):
+def test_the_call_is_the_composition_of_its_steps(z, sigma, equity, price, rules, config, near):
     rules = replace(rules, min_notional=None, max_notional=None)
     fraction = frac_from_mu_sigma(mu_from_z(z, config.kappa, config.z_sat), sigma, config.gamma, config.f_max)
+    config = replace(config, sigma_target=fraction * sigma * near)  # the cap is near the fraction, where it is decided
     desired = qty_from_fraction_equity_price(fraction, equity, price)
-    caps = [config.max_quantity] if config.max_quantity is not None else []
-    if config.sigma_target is not None:
-        caps.append(vol_target_qty_cap(equity, price, sigma, config.sigma_target))
-    desired = min([desired.copy_abs(), *caps]).copy_sign(desired)
+    capped = min(desired, vol_target_qty_cap(equity, price, sigma, config.sigma_target))
+    expected = quantize_qty_to_instrument(min(capped, config.max_quantity or capped), rules)
     target = calculate_target_position(z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config)
-    assert target.quantity == quantize_qty_to_instrument(desired, rules)
+    assert target.quantity == expected
     assert target.fraction == fraction
+    assert (Reason.VOLATILITY_CAP in target.reasons) == (capped < desired)
+    if expected:
+        assert_within_caps(expected, price, sigma, equity, config)
 
 
 def call(z=1.0, sigma=0.03, *, config=CONFIG, **market):
@@ -217,6 +253,7 @@ def test_every_fail_safe_that_fires_is_told_in_order():
         ({"instrument": replace(RULES, max_notional=Decimal(60_000))}, (Reason.INSTRUMENT_MAX_NOTIONAL,), "1.200"),
         ({"instrument": replace(RULES, min_quantity=Decimal(9))}, (Reason.BELOW_MIN_QUANTITY,), "0"),
         ({"instrument": replace(RULES, min_notional=Decimal(200_000))}, (Reason.BELOW_MIN_NOTIONAL,), "0"),
+        ({"instrument": replace(RULES, min_notional=Decimal(129_500))}, (), "2.590"),
         ({"equity": Decimal("0.01")}, (Reason.BELOW_MIN_QUANTITY,), "0"),
         ({"bid": None, "last_close": Decimal(40_000)}, (Reason.NO_QUOTE,), "3.237"),
         ({"z": 0.0}, (), "0.000"),
@@ -226,6 +263,41 @@ def test_each_cap_that_binds_is_told(change, reasons, quantity):
     target = call(**change)
     assert target.reasons == reasons
     assert target.quantity == Decimal(quantity)
+
+
+def test_rounding_can_only_make_a_position_smaller():
+    """Amounts of 38 digits: the exact notional of `quantity` lies between two neighbors of them."""
+    quantity, price = Decimal("1.000000000000000001"), Decimal(f"1.{1:037}")
+    below, above = DOWN.multiply(quantity, price), UP.multiply(quantity, price)
+    rules = InstrumentRules(18, Decimal("1E-18"))
+
+    def size(equity, rules):
+        config = replace(CONFIG, f_max=1.0, max_quantity=quantity)
+        return call(3.0, 1e-3, equity=equity, bid=price, ask=price, instrument=rules, config=config).quantity
+
+    assert size(above, rules) == quantity
+    assert size(above, replace(rules, max_notional=below)) < quantity
+    assert size(Decimal(2), replace(rules, min_notional=above)) == 0
+    for bid, ask in ((price, Decimal(f"1.{2:037}")), (Decimal(f"9.{1:037}"), Decimal(f"9.{2:037}"))):
+        assert Fraction(reference_price(bid, ask, None)[0]) >= (Fraction(bid) + Fraction(ask)) / 2
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_what_is_no_number_is_flat(value):
+    assert call(value).reasons == (Reason.SIGNAL_NOT_FINITE,)
+    assert call(sigma=value).reasons == (Reason.VOLATILITY_INVALID,)
+    assert mu_from_z(value, 0.01) == frac_from_mu_sigma(value, 0.1, 1.0, 2.0) == 0.0
+    assert frac_from_mu_sigma(0.1, value, 1.0, 2.0) == qty_from_fraction_equity_price(value, 100, 10) == 0
+    assert vol_target_qty_cap(100, 10, value, 0.02) == 0
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, lambda value: Decimal(repr(value))])
+def test_the_numbers_of_a_configuration_become_floats(kind):
+    fields = {"kappa": 0.002, "gamma": 1.0, "f_max": 2.1, "z_sat": 1.5, "sigma_target": 0.015}
+    config = SizingConfig(**{name: kind(value) for name, value in fields.items()})
+    assert {type(getattr(config, name)) for name in fields} == {float}
+    assert call(config=config).quantity == pytest.approx(Decimal(1), rel=Decimal("0.002"))
+    assert Reason.FRACTION_CAP in call(3.0, 0.01, config=config).reasons
 
 
 def test_caps_that_bind_one_after_the_other_are_all_told():
@@ -279,7 +351,7 @@ def test_text_is_no_amount(field, text):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [(f, v) for f in ("kappa", "gamma", "f_max", "z_sat", "sigma_target") for v in (0.0, -1.0, NAN, INF)]
+    [(f, v) for f in ("kappa", "gamma", "f_max", "z_sat", "sigma_target") for v in (0.0, -1.0, NAN, INF, "x", 10**400)]
     + [("f_max", 1000.1)]
     + [("max_quantity", v) for v in BAD_AMOUNTS],
 )

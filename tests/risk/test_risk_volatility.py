@@ -93,7 +93,8 @@ def test_a_bad_bar_blanks_its_windows_and_is_refused_by_the_stream(bars, reason,
     np.testing.assert_array_equal(np.delete(holed, np.s_[50:61]), np.delete(whole, np.s_[50:61]))
     stream = StreamingVolatility(window=10, bars_per_year=252)
     readings = [stream.update(*bar) for bar in broken]
-    assert readings[50] == (readings[49].volatility, False, reason)
+    assert math.isnan(readings[50].volatility)
+    assert readings[50][1:] == (False, reason)
     assert stream.n_refused == 1
     without = yang_zhang(np.delete(bars, 50, axis=0), window=10, bars_per_year=252)
     np.testing.assert_allclose([reading.volatility for reading in readings[51:]], without[50:], rtol=1e-12)
@@ -159,6 +160,8 @@ def test_frames_paths_and_units(bars):
     np.testing.assert_allclose(volatility[1], volatility[0], rtol=1e-9)  # the unit of the price does not matter
     np.testing.assert_allclose(yang_zhang(bars, window=10, bars_per_year=4 * 252), 2.0 * volatility[0], rtol=1e-12)
     assert np.isnan(yang_zhang(bars[:3], window=10, bars_per_year=252)).all()
+    for shape in ((0, 4), (2, 0, 4), (0, 5, 4)):
+        assert yang_zhang(np.zeros(shape), window=10, bars_per_year=252).shape == shape[:-1]
 
 
 def test_working_in_pieces_changes_nothing(bars, monkeypatch):

@@ -149,6 +149,13 @@ def test_same_seed_same_answer_and_errors_are_named():
         bars_from_paths(paths, steps_per_bar=20, seed=0)
     with pytest.raises(ValueError, match="night_steps"):
         bars_from_paths(paths, steps_per_bar=10, night_steps=10, seed=0)
+    for dt in (-1.0, 0.0, math.nan):
+        with pytest.raises(ValueError, match="dt must"):
+            brownian_paths(sigma=0.2, n_paths=2, n_steps=30, dt=dt, seed=0)
+    theory = {"estimator": "yang_zhang", "window": 10, "night": 0.2}
+    for bad in ({"window": 1, "night": 0.0}, {"estimator": "range"}, {"night": 1.0}, {"night": -3.0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            theoretical_efficiency(**(theory | bad))
     with pytest.raises(ValueError, match="n_batches"):
         estimator_efficiency(bars, window=2, n_batches=1, seed=0)
     with pytest.raises(ValueError, match="needs 6"):
