@@ -105,7 +105,7 @@ def bars_from_paths(
     Parameters
     ----------
     paths : Paths
-        Such as those of `companion.heston.simulate_heston`, the number of steps a multiple of `steps_per_bar`.
+        Such as those of `simulate_heston`, the number of steps a multiple of `steps_per_bar`.
     steps_per_bar, night_steps : int
         Steps in a bar, and how many of them are night.
     bars_per_year : float

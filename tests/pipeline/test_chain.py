@@ -322,7 +322,7 @@ def test_an_interrupt_leaves_the_previous_artifact_whole(folder, tmp_path, step,
     command = [sys.executable, "-c", program, step, *work_of(step, folder, target)]
     process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
     assert process.stdout.readline() == "working\n"
-    time.sleep(0.5)
+    time.sleep(0.1)
     os.kill(process.pid, number)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), error
