@@ -8,16 +8,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NAMES = (
-    "scan",
-    "training_step",
-    "streaming",
-    "length_and_memory",
-    "heston",
-    "neural_filter",
-    "target_position",
-    "liquidity",
-)
+NAMES = sorted(script.stem for script in FOLDER.glob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("name", NAMES)

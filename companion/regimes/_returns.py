@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+Labels = NDArray[np.int8]
 
 #: A log return beyond this is no return; a price given by mistake is the usual cause. As in `heston.bayes_filter`.
 LARGEST_LOG_RETURN = 10.0

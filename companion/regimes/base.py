@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from companion.regimes._clock import BarClock, BarTime
-from companion.regimes._returns import Floats, as_paths
+from companion.regimes._returns import Floats, Labels, as_paths
 from companion.regimes.confidence import PlattCalibration
 from companion.regimes.hysteresis import ENTER, LEAVE, check_levels, hysteresis
 
@@ -84,8 +84,8 @@ class RegimeFilter(BaseEstimator, ABC):
         self.seed = seed
 
     @abstractmethod
-    def _fit_recursion(self, paths: Floats) -> None:
-        """Learn what the recursion needs from paths of shape (n_paths, n_bars)."""
+    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
+        """Learn what the recursion needs from paths (n_paths, n_bars), and from their regimes if it can use them."""
 
     @abstractmethod
     def _start(self, n_paths: int) -> Any:
@@ -147,7 +147,7 @@ class RegimeFilter(BaseEstimator, ABC):
                 f"X: path {flat[0]} is constant at {value} after the warm-up: it has no regimes to tell apart"
             )
         labels = None if y is None else self._check_labels(y, np.shape(X))
-        self._fit_recursion(paths)
+        self._fit_recursion(paths, labels)
         features = self._features(paths)[:, self.warm_up :]
         self._fit_regimes(features, paths[:, self.warm_up :])
         _check_both_regimes(self._score(features) > 0.0)
@@ -157,7 +157,7 @@ class RegimeFilter(BaseEstimator, ABC):
         self.calibration_ = PlattCalibration.fit(self._score(features), labels[:, self.warm_up :])
         return self.reset()
 
-    def _check_labels(self, y: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int8]:
+    def _check_labels(self, y: ArrayLike, shape: tuple[int, ...]) -> Labels:
         labels = np.asarray(y)
         if labels.shape != shape:
             raise ValueError(f"y has shape {labels.shape}, but X has {shape}")

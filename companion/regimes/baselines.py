@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from companion.regimes.base import Floats, RegimeFilter
+from companion.regimes._returns import Floats, Labels
+from companion.regimes.base import RegimeFilter
 from companion.regimes.clusters import KMeansRegimes
 from companion.regimes.hysteresis import ENTER, LEAVE
 
@@ -70,7 +71,7 @@ class EwmaKMeans(KMeansRegimes):
         super().__init__(enter=enter, leave=leave, warm_up=warm_up, seed=seed)
         self.half_life = half_life
 
-    def _fit_recursion(self, paths: Floats) -> None:
+    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
         check_half_life(self.half_life)
         self.initial_variance_ = float(np.mean(paths**2))
 
@@ -101,7 +102,7 @@ class GarchKMeans(KMeansRegimes):
         Variance of the fitted paths, in percent squared, where the recursion starts.
     """
 
-    def _fit_recursion(self, paths: Floats) -> None:
+    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
         from arch import arch_model
 
         returns = PERCENT * paths.reshape(-1)
@@ -157,7 +158,7 @@ class GaussianHmmFilter(RegimeFilter):
         super().__init__(enter=enter, leave=leave, warm_up=warm_up, seed=seed)
         self.n_restarts = n_restarts
 
-    def _fit_recursion(self, paths: Floats) -> None:
+    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
         if self.n_restarts < 1:
             raise ValueError(f"n_restarts = {self.n_restarts} must be at least 1")
         returns, lengths = PERCENT * paths.reshape(-1, 1), [paths.shape[1]] * len(paths)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logit
 
-from companion.regimes._returns import Floats, as_paths
+from companion.regimes._returns import Floats, Labels, as_paths
 from companion.regimes.base import RegimeFilter
 from companion.regimes.confidence import PlattCalibration
 from companion.regimes.hysteresis import ENTER, LEAVE, check_levels
@@ -73,5 +73,5 @@ class BayesCeiling(RegimeFilter):
     def _advance(self, returns: Floats, state: Any) -> NoReturn:
         raise NotImplementedError("the particle filter reads whole paths: give predict_proba the returns so far")
 
-    def _fit_recursion(self, paths: Floats) -> None:
+    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
         """Do nothing: the market is known."""

@@ -194,10 +194,8 @@ def _fitted(
     market: "RegimeSwitchingHeston", detectors: Mapping[str, RegimeFilter], train_seed: int
 ) -> dict[str, RegimeFilter]:
     """The detectors, those that are not fitted replaced by clones that are."""
-    train = market.simulate(n_paths=TRAIN_PATHS, n_steps=TRAIN_BARS, seed=train_seed)
-    return {
-        name: detector
-        if hasattr(detector, "calibration_")
-        else clone(detector).fit(train.log_returns, train.regime[:, 1:])
-        for name, detector in detectors.items()
-    }
+    ready = dict(detectors)
+    if raw := [name for name, detector in detectors.items() if not hasattr(detector, "calibration_")]:
+        train = market.simulate(n_paths=TRAIN_PATHS, n_steps=TRAIN_BARS, seed=train_seed)
+        ready |= {name: clone(detectors[name]).fit(train.log_returns, train.regime[:, 1:]) for name in raw}
+    return ready

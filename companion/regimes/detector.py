@@ -9,7 +9,7 @@ import numpy as np
 
 from companion._files import sha256_file
 from companion.errors import InputError
-from companion.regimes.base import Floats
+from companion.regimes._returns import Floats, Labels
 from companion.regimes.clusters import KMeansRegimes
 from companion.regimes.confidence import PlattCalibration
 from companion.regimes.hysteresis import ENTER, LEAVE
@@ -61,7 +61,7 @@ class RegimeDetector(KMeansRegimes, LatentFilter):
         super().__init__(enter=enter, leave=leave, warm_up=warm_up, seed=seed)
         self.model = model
 
-    def _fit_recursion(self, paths: Floats) -> None:
+    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
         from companion.mamba import load_pretrained
 
         self.model_ = load_pretrained() if self.model is None else self.model

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from companion.regimes._returns import Floats
+from companion.regimes._returns import Floats, Labels
 from companion.regimes.clusters import KMeansRegimes
 from companion.regimes.hysteresis import ENTER, LEAVE
 
@@ -47,7 +47,7 @@ class HarKMeans(KMeansRegimes):
         super().__init__(enter=enter, leave=leave, warm_up=warm_up, seed=seed)
         self.horizon = horizon
 
-    def _fit_recursion(self, paths: Floats) -> None:
+    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
         longest = (paths.shape[1] - self.warm_up) // 2
         if not 1 <= self.horizon <= longest:
             raise ValueError(f"horizon = {self.horizon} must lie between 1 and {longest}, half of the fitted bars")

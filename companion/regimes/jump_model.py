@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
-from companion.regimes._returns import Floats
+from companion.regimes._returns import Floats, Labels
 from companion.regimes.base import RegimeFilter
 from companion.regimes.baselines import check_half_life, log_ewma
 from companion.regimes.hysteresis import ENTER, LEAVE
@@ -58,7 +58,7 @@ class JumpModelFilter(RegimeFilter):
         self.half_life = half_life
         self.penalty = penalty
 
-    def _fit_recursion(self, paths: Floats) -> None:
+    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
         check_half_life(self.half_life)
         if not 0.0 <= self.penalty < np.inf:
             raise ValueError(f"penalty = {self.penalty} must be a finite number, not negative")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from companion.regimes.base import Floats
+from companion.regimes._returns import Floats, Labels
 from companion.regimes.confidence import PlattCalibration
 from companion.regimes.hysteresis import ENTER, LEAVE
 from companion.regimes.latent import LatentFilter
@@ -96,22 +96,17 @@ class NeuralRegimeFilter(LatentFilter):
         do not say what the regime was, and is calibrated on fresh paths of ``RegimeSwitchingHeston.equity_index()``.
         Arguments and errors are those of `RegimeFilter.fit`.
         """
-        self._labels = y
-        try:
-            return super().fit(X, y)
-        finally:
-            del self._labels
+        return super().fit(X, y)
 
-    def _fit_recursion(self, paths: Floats) -> None:
+    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
         from companion.mamba import TrainConfig, train
 
         self.model_ = start = _shipped("equity_index") if self.model is None else _single_output(self.model)
-        if self._labels is not None and self.steps:
+        if labels is not None and self.steps:
             length = min(512, paths.shape[1] - start.config.horizons[0])
             recipe = TrainConfig(
                 start.config, steps=self.steps, length=length, learning_rate=1e-3, latent_noise=0.0, target="labels"
             )
-            labels = np.atleast_2d(np.asarray(self._labels))
             self.model_ = train(paths, recipe, seed=self.seed, labels=labels, model=start).model
 
     def _score(self, features: Floats) -> Floats:
