@@ -7,12 +7,10 @@ import numpy as np
 
 from companion._jit import compiled
 from companion._tile import row_of
-from companion.mamba._scan_math import LOG2_E, exp2
-
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+from companion.mamba._scan_math import KERNEL, logistic
 
 
-@compiled(forceinline=True, **_OPTIONS)
+@compiled(forceinline=True, **KERNEL)
 def _convolve(out, u, weight, bias):  # type: ignore[no-untyped-def]
     """out[t] = bias + sum over lags of u[t - lag] * weight[last tap - lag]; before the first bar u is 0."""
     taps = len(weight)
@@ -23,7 +21,7 @@ def _convolve(out, u, weight, bias):  # type: ignore[no-untyped-def]
             moved[t] += w * u[t]
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def conv_forward(first_task, last_task, dim, length, u, weight, bias, y):  # type: ignore[no-untyped-def]
     """y = silu(convolution) for u (batch, dim, length), weight (dim, taps); an empty bias means that there is none."""
     real = weight.dtype.type
@@ -32,11 +30,10 @@ def conv_forward(first_task, last_task, dim, length, u, weight, bias, y):  # typ
         out = row_of(y, i, c, 0, length)
         _convolve(out, row_of(u, i, c, 0, length), weight[c], bias[c] if bias.size > 0 else real(0))
         for t in range(len(out)):
-            w = exp2(-abs(out[t]) * real(LOG2_E))
-            out[t] *= (real(1) if out[t] > real(0) else w) / (real(1) + w)
+            out[t] *= logistic(out[t], real)
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def conv_backward(  # type: ignore[no-untyped-def]
     first_task, last_task, dim, length, dy, u, weight, bias, du, dweight, dbias
 ):
@@ -50,9 +47,7 @@ def conv_backward(  # type: ignore[no-untyped-def]
         _convolve(g, source, weight[c], bias[c] if bias.size > 0 else real(0))
         total = real(0)
         for t in range(length):
-            x = g[t]
-            w = exp2(-abs(x) * real(LOG2_E))
-            p = (real(1) if x > real(0) else w) / (real(1) + w)
+            x, p = g[t], logistic(g[t], real)
             g[t] = above[t] * p * (real(1) + x * (real(1) - p))
             total += g[t]
         dbias[i, c] = total

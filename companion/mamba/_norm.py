@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from companion._jit import compiled
+from companion.mamba._scan_math import KERNEL
 from companion.mamba._threads import array_of, run_tasks
 
 _COST = 10  # of an element, in multiplications
 _CHUNK = 64  # rows whose part of the weight's gradient is summed first, whatever the number of threads
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 
 
 class RMSNorm(nn.RMSNorm):
@@ -31,7 +31,7 @@ class RMSNorm(nn.RMSNorm):
         return functional.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def _forward(first_task, last_task, x, weight, eps, y, scale):  # type: ignore[no-untyped-def]
     """y = x * scale * weight for rows x (n, width), with scale (n,) one over the root mean square; a task is a row."""
     width = len(weight)
@@ -47,7 +47,7 @@ def _forward(first_task, last_task, x, weight, eps, y, scale):  # type: ignore[n
         scale[row] = s
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def _backward(first_task, last_task, dy, x, weight, scale, dx, dweight):  # type: ignore[no-untyped-def]
     """Gradient of x, and parts (chunks, width) of that of the weight; a task is a chunk of rows."""
     rows, width = x.shape

@@ -14,19 +14,15 @@ from numba import carray
 
 from companion._jit import compiled
 from companion._tile import load_tile, row_of, store_tile
-from companion.mamba._scan_math import LN_2, LOG2_E, exp2, log1p_unit, stack_array
+from companion.mamba._scan_math import KERNEL, LN_2, LOG2_E, exp2, log1p_unit, logistic, stack_array
 
 LANES = 32
 TILE = 64
 _SIZE = LANES * TILE
 _SIZE_AND_START = _SIZE + LANES
 
-# The compiler may fuse a multiply and an add, and may reorder sums; it must still respect NaN and infinity. Without
-# numpy's error model each division would be a branch that raises, and no loop with one would be vectorized.
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 
-
-@compiled(forceinline=True, **_OPTIONS)
+@compiled(forceinline=True, **KERNEL)
 def _step_size(delta, slope, bias, softplus, length):  # type: ignore[no-untyped-def]
     """In place: delta becomes delta + bias, or its softplus; `slope` gets the derivative."""
     real = delta.dtype.type
@@ -43,24 +39,18 @@ def _step_size(delta, slope, bias, softplus, length):  # type: ignore[no-untyped
                 slope[t, k] = (real(1) if x > real(0) else w) / (real(1) + w)
 
 
-@compiled(forceinline=True, **_OPTIONS)
-def _logistic(x, real):  # type: ignore[no-untyped-def]
-    w = exp2(-abs(x) * real(LOG2_E))
-    return (real(1) if x > real(0) else w) / (real(1) + w)
-
-
-@compiled(forceinline=True, **_OPTIONS)
+@compiled(forceinline=True, **KERNEL)
 def _gate_tile(gy, gate, length):  # type: ignore[no-untyped-def]
     """In place: `gy`, the gradient after the gate, becomes the one before it; `gate` becomes d output / d z over y."""
     real = gy.dtype.type
     for t in range(length):
         for k in range(LANES):
-            z, p = gate[t, k], _logistic(gate[t, k], real)
+            z, p = gate[t, k], logistic(gate[t, k], real)
             gate[t, k] = gy[t, k] * p * (real(1) + z * (real(1) - p))
             gy[t, k] *= z * p
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def scan_forward(  # type: ignore[no-untyped-def]
     first_task, last_task, dim, length, u, delta, A, B, C, D, z, bias, softplus, initial, y, last, checkpoints
 ):
@@ -118,14 +108,14 @@ def scan_forward(  # type: ignore[no-untyped-def]
                 load_tile(gate, z, i, c, width, t0, bars)
                 for t in range(bars):
                     for k in range(LANES):
-                        out[t, k] *= gate[t, k] * _logistic(gate[t, k], real)
+                        out[t, k] *= gate[t, k] * logistic(gate[t, k], real)
             store_tile(y, out, i, c, width, t0, bars)
         for k in range(width):
             for n in range(states):
                 last[i, c + k, n] = state[n, k]
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def scan_backward(  # type: ignore[no-untyped-def]
     first_task, last_task, dim, length, first_tile, last_tile, dy, u, delta, A, B, C, D, z, bias, softplus, checkpoints,
     dh, du, ddelta, dz, dA, dB, dC, dD, dbias,

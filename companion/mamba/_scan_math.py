@@ -48,6 +48,11 @@ _EXP2_64 = (
 _LOG1P_32 = tuple(np.float32(2 / (2 * k + 1)) for k in range(8, -1, -1))
 _LOG1P_64 = tuple(2 / (2 * k + 1) for k in range(16, -1, -1))
 
+# What a kernel is compiled with. The compiler may fuse a multiply and an add, and may reorder sums; it must still
+# respect NaN and infinity. Without numpy's error model each division would be a branch that raises, and no loop with
+# one would be vectorized.
+KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+
 # Fastmath is said explicitly because numba hands a caller's flags down, and with leave to reassociate the compiler
 # would cancel the rounding below. Helpers are inlined by force: those that are not are shared by the kernels that call
 # them, the one loaded first wins, and the last bits would depend on what was compiled anew and what was cached.
@@ -152,3 +157,10 @@ def _exp2_overload(x):  # type: ignore[no-untyped-def]  # numba compares this si
 @overload(log1p_unit)
 def _log1p_overload(w):  # type: ignore[no-untyped-def]
     return (lambda w: _log1p_32(w)) if w == types.float32 else (lambda w: _log1p_64(w))
+
+
+@compiled(forceinline=True, **KERNEL)
+def logistic(x, real):  # type: ignore[no-untyped-def]
+    """1 / (1 + exp(-x)) for a scalar of the type `real` inside compiled code."""
+    w = exp2(-abs(x) * real(LOG2_E))
+    return (real(1) if x > real(0) else w) / (real(1) + w)

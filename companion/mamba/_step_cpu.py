@@ -12,7 +12,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from companion._jit import compiled
-from companion.mamba._scan_math import LOG2_E, exp2, log1p_unit
+from companion.mamba._scan_math import KERNEL, LOG2_E, exp2, log1p_unit
 
 # Columns of the table of addresses: a row a block; 0 where a block has no such weight.
 NORM, IN_PROJ, IN_BIAS, CONV, CONV_BIAS, X_PROJ, DT_PROJ, DT_BIAS, A_LOG, SKIP, OUT_PROJ, OUT_BIAS = range(12)
@@ -20,8 +20,6 @@ COLUMNS = 12
 # Columns of the state's table, a row a block, and entries of the stack's own.
 CONV_IN, HIDDEN_IN, CONV_OUT, HIDDEN_OUT = range(4)
 EMBEDDING, EMBEDDING_BIAS, FINAL_NORM, X, Y = range(5)
-
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 
 
 @intrinsic
@@ -35,7 +33,7 @@ def _pointer(typingctx: Any, address: Any, like: Any) -> Any:
     return types.CPointer(like.dtype)(address, like), codegen
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def _affine(y, weight, bias, x, rows, columns, like):  # type: ignore[no-untyped-def]
     """y = weight @ x + bias, or without the bias where its address is 0."""
     w = carray(_pointer(weight, like), (rows, columns))
@@ -47,7 +45,7 @@ def _affine(y, weight, bias, x, rows, columns, like):  # type: ignore[no-untyped
         y[r] = total + b[r] if bias != 0 else total
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def _rms_norm(y, x, weight, eps, size, like):  # type: ignore[no-untyped-def]
     """y = x / rms(x) * weight, or x itself where the weight's address is 0."""
     if weight == 0:
@@ -62,18 +60,18 @@ def _rms_norm(y, x, weight, eps, size, like):  # type: ignore[no-untyped-def]
         y[c] = x[c] * scale * w[c]
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def _silu(x, real):  # type: ignore[no-untyped-def]
     w = exp2(-abs(x) * real(LOG2_E))
     return x * (real(1) if x > real(0) else w) / (real(1) + w)
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def _softplus(x, real):  # type: ignore[no-untyped-def]
     return max(x, real(0)) + log1p_unit(exp2(-abs(x) * real(LOG2_E)))
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def _convolve(u, row, state, i, inner, taps, like):  # type: ignore[no-untyped-def]
     """In place: u becomes silu(convolution of the last bars and u); the window moves on by one bar."""
     real = like.dtype.type
@@ -94,7 +92,7 @@ def _convolve(u, row, state, i, inner, taps, like):  # type: ignore[no-untyped-d
         u[c] = _silu(u[c], real)
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def _scan_step(y, u, delta, B, C, row, state, i, inner, states, like):  # type: ignore[no-untyped-def]
     """The recurrence by one bar for all channels of sequence i."""
     real = like.dtype.type
@@ -112,7 +110,7 @@ def _scan_step(y, u, delta, B, C, row, state, i, inner, states, like):  # type: 
         y[c] = total + skip[c] * u[c]
 
 
-@compiled(**_OPTIONS)
+@compiled(**KERNEL)
 def stack_step(batch, n_in, d_model, inner, states, taps, rank, eps, stack, blocks, state, like):  # type: ignore[no-untyped-def]
     """Advance every sequence of a batch by one bar.
 
