@@ -15,7 +15,7 @@ from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results.json"
 THREADS = 2
-_TIMER_FLOOR = 0.05  # seconds; a call shorter than this is timed in a loop
+_TIMER_FLOOR = 0.1  # seconds; a call shorter than this is timed in a loop
 
 
 class Row(NamedTuple):
@@ -30,11 +30,16 @@ class Row(NamedTuple):
 
 
 def race(case: str, contenders: dict[str, Callable[[], object]], *, rounds: int) -> list[Row]:
-    """Time the contenders in turns, after one call each that is not timed; `companion` must be among them."""
+    """Time the contenders in turns; `companion` must be among them.
+
+    Each turn begins with a call that is not timed: the first one after another contender's pays for its memory and
+    caches, which the system has taken away meanwhile, and measures the system more than the contender.
+    """
     loops = {name: _calls_worth_timing(call) for name, call in contenders.items()}
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
+            call()
             start = time.perf_counter()
             for _ in range(loops[name]):
                 call()

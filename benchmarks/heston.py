@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from companion.heston import HestonParams, RegimeSwitchingHeston, bayes_filter, simulate_heston
 from companion.heston._blocks import for_blocks
-from companion.heston._random import key_from_seed, normal_pair
+from companion.heston._random import fill_normals, key_from_seed
 
 PARAMS = HestonParams(mu=0.05, kappa=5.0, theta=0.04, xi=0.5, rho=-0.7, v0=0.04)
 DT, S0 = 1 / 252, 100.0
@@ -76,8 +76,7 @@ def _normals(key: np.uint64, first: int, last: int, n_steps: int, drawn: Array) 
     """Draw the normals that a simulation of these paths needs; what is drawn is overwritten at once."""
     for row in range(first, last, LANES):
         for step in range(n_steps):
-            for lane in range(LANES):
-                drawn[0, lane], drawn[1, lane] = normal_pair(key, row + lane, 0, step)
+            fill_normals(key, row, 0, step, drawn[0], drawn[1])
 
 
 def random_numbers(n_paths: int, n_steps: int) -> Callable[[], object]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from companion._jit import compiled
 from companion.heston._elementary import INLINE, KERNEL, exp
-from companion.heston._random import normal_pair, uniform_pair
+from companion.heston._random import fill_normals, uniform_pair
 from companion.heston._schemes import LANES, TILE
 
 VARIANCE_FLOOR = 1e-8
@@ -69,6 +69,7 @@ def simulate_block(
     x, v, u, k = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES, np.int64)
     p = np.empty((6, LANES))  # the parameters in force, a column a lane; sqrt(1 - rho**2) in the place of v0
     xs, vs, ks = np.empty((TILE, LANES)), np.empty((TILE, LANES)), np.empty((TILE, LANES), np.int8)
+    z_v, z = np.empty(LANES), np.empty(LANES)
     for row in range(0, price.shape[0], LANES):
         for lane in range(LANES):
             k[lane] = _pick(law, uniform_pair(key, first + row + lane, SWITCHES, 0)[0])
@@ -87,11 +88,11 @@ def simulate_block(
                 for lane in range(LANES):
                     p[5, lane] = math.sqrt(1.0 - p[4, lane] * p[4, lane])
                 for sub in range(substeps):
+                    fill_normals(key, first + row, NOISE, step * substeps + sub, z_v, z)
                     for lane in range(LANES):
-                        z_v, z = normal_pair(key, first + row + lane, NOISE, step * substeps + sub)
                         mu, kappa, theta, xi, rho = p[0, lane], p[1, lane], p[2, lane], p[3, lane], p[4, lane]
                         plus = max(v[lane], VARIANCE_FLOOR)
                         shock = math.sqrt(plus * h)
-                        x[lane] += (mu - 0.5 * plus) * h + shock * (rho * z_v + p[5, lane] * z)
-                        v[lane] += kappa * (theta - plus) * h + xi * shock * z_v
+                        x[lane] += (mu - 0.5 * plus) * h + shock * (rho * z_v[lane] + p[5, lane] * z[lane])
+                        v[lane] += kappa * (theta - plus) * h + xi * shock * z_v[lane]
             _store(xs, vs, ks, s0, row, start, price, variance, regime)

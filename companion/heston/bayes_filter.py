@@ -18,7 +18,7 @@ from companion._jit import compiled
 from companion.heston._blocks import for_blocks
 from companion.heston._checks import check_count, check_positive
 from companion.heston._elementary import KERNEL, exp, log
-from companion.heston._random import key_from_seed, normal_pair, uniform_pair
+from companion.heston._random import box_muller, key_from_seed, uniform_pair
 from companion.heston._regime_scheme import BURN_IN_BARS, VARIANCE_FLOOR
 from companion.heston.switching import RegimeSwitchingHeston
 
@@ -166,8 +166,11 @@ def _draw(key: np.uint64, path: int, step: int, stream: int, noise: Array) -> No
     substeps = noise.shape[0]
     half = noise.shape[1] // 2
     for sub in range(substeps):
+        first, second = noise[sub, :half], noise[sub, half:]
         for j in range(half):
-            noise[sub, j], noise[sub, half + j] = normal_pair(key, path, stream + j, step * substeps + sub)
+            first[j], second[j] = uniform_pair(key, path, stream + j, step * substeps + sub)
+        for j in range(half):
+            first[j], second[j] = box_muller(first[j], second[j])
 
 
 @compiled(**KERNEL)
@@ -175,13 +178,14 @@ def _guide(observed: float, params: Array, dt: float, variance: Array, noise: Ar
     """Shift each particle's noise to where the return says it was, and start its log weight with the price of that.
 
     Were the variance v constant within the bar, then given the return's own z-score y the standardized sum S of the
-    noise would be N(rho y, 1 - rho**2) instead of N(0, 1): S moves to ``rho y + sqrt(1 - rho**2) S``.
+    noise would be N(rho y, 1 - rho**2) instead of N(0, 1): S moves to ``rho y + sqrt(1 - rho**2) S``. The constant is
+    the mean that v has half-way through the bar: v at its start may touch zero, where no shift makes sense.
     """
-    mu, rho = params[0], params[4]
+    mu, kappa, theta, _, rho, _ = params
     substeps = noise.shape[0]
-    narrow = math.sqrt(1.0 - rho * rho)
+    narrow, decay = math.sqrt(1.0 - rho * rho), exp(-0.5 * kappa * dt)
     for j in range(len(variance)):
-        plus = max(variance[j], VARIANCE_FLOOR)
+        plus = theta + decay * (max(variance[j], VARIANCE_FLOOR) - theta)
         y = (observed - (mu - 0.5 * plus) * dt) / math.sqrt(plus * dt)
         total = 0.0
         for sub in range(substeps):

@@ -100,6 +100,16 @@ def test_the_probability_is_a_martingale_but_for_the_chain(ceiling: tuple[Regime
         assert abs(product.mean()) < 4 * product.std() / math.sqrt(product.size)
 
 
+@pytest.mark.parametrize("name", ["equity_index", "fast_reverting", "slow_reverting"])
+def test_the_regime_is_on_average_what_was_said_of_it(name: str) -> None:
+    """Also where the variance often touches zero (`fast_reverting`), a guide that starts there would say too little."""
+    market = getattr(RegimeSwitchingHeston, name)()
+    paths = market.simulate(n_paths=160, n_steps=800, seed=31)
+    p = bayes_filter(paths.log_returns, market, n_particles=300, seed=32)[..., 1]
+    surprise = (paths.regime[:, 1:] - p).mean(axis=1)
+    assert abs(surprise.mean()) < 3 * stats.sem(surprise)
+
+
 def test_more_particles_hardly_move_the_answer(ceiling: tuple[RegimePaths, FilterRun]) -> None:
     paths, run = ceiling
     many = bayes_filter(paths.log_returns[:4, :700], BASE, n_particles=12_000, seed=10)

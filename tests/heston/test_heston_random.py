@@ -8,7 +8,7 @@ from numba import njit
 from scipy import stats
 
 from companion.heston._elementary import cos_sin_turns, exp, expm1, log
-from companion.heston._random import key_from_seed, normal_pair, philox, uniform_pair
+from companion.heston._random import box_muller, fill_normals, key_from_seed, philox, uniform_pair
 
 N = 100_000
 
@@ -17,7 +17,8 @@ N = 100_000
 def _draw(key, path, stream, n):
     z = np.empty((n, 2))
     for i in range(n):
-        z[i, 0], z[i, 1] = normal_pair(key, path, stream, i)
+        u, w = uniform_pair(key, path, stream, i)
+        z[i, 0], z[i, 1] = box_muller(u, w)
     return z
 
 
