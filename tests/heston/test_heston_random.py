@@ -33,6 +33,13 @@ def _elementary(x, u):
     return y
 
 
+def test_paths_filled_together_get_their_own_numbers() -> None:
+    first, second = np.empty(7), np.empty(7)
+    fill_normals(np.uint64(1), 40, 3, 5, first, second)
+    alone = [box_muller(*uniform_pair(np.uint64(1), path, 3, 5)) for path in range(40, 47)]
+    np.testing.assert_array_equal(np.column_stack([first, second]), alone)
+
+
 @pytest.mark.parametrize(
     ("counter", "key", "expected"),
     [
