@@ -105,9 +105,7 @@ class InstrumentRules:
             raise ValueError(f"instrument has no field {error.name}") from None
 
     def executable(self, magnitude: Decimal) -> Decimal:
-        """Largest quantity up to a magnitude that an order may have, zero if there is none."""
-        if self.max_quantity is not None and magnitude > self.max_quantity:
-            magnitude = self.max_quantity
+        """Largest quantity up to a magnitude in whole steps; zero if that is less than the smallest quantity."""
         # The step has size_precision places, so its multiples have, too.
         quantity = multiply_exactly(whole_multiples(magnitude, self.size_increment), self.size_increment)
         return ZERO if self.min_quantity is not None and quantity < self.min_quantity else quantity
@@ -147,5 +145,6 @@ def quantize_qty_to_instrument(desired_qty: Decimal, instrument: Instrument) -> 
     desired = to_decimal(desired_qty, "desired_qty")
     if not desired.is_finite() or desired.adjusted() > 2 * LARGEST_POWER + 3:
         return ZERO
-    quantity = rules.executable(desired.copy_abs())
+    magnitude = desired.copy_abs()
+    quantity = rules.executable(magnitude if rules.max_quantity is None else min(magnitude, rules.max_quantity))
     return quantity.copy_sign(desired) if quantity else ZERO

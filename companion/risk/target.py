@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from companion.risk._decimal import (
+    SMALLEST,
+    TOO_LARGE,
     ZERO,
     Amount,
     add_up,
@@ -115,7 +117,7 @@ def reference_price(
     """
     if bid is not None and ask is not None:
         low, high = to_decimal(bid, "bid"), to_decimal(ask, "ask")
-        if is_amount(low) and is_amount(high) and low <= high:
+        if low.is_finite() and high.is_finite() and SMALLEST <= low <= high < TOO_LARGE:
             return multiply_up(add_up(low, high), HALF), None
     if last_close is not None:
         close = to_decimal(last_close, "last_close")
