@@ -9,7 +9,7 @@ NBVAL  := --nbval --nbval-current-env notebooks
 # Threads that wait must not spin: two test workers with two threads each share the two cores of a small machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: book test test-portability check lab refresh pipeline serve clean
+.PHONY: book test test-portability check lab refresh pipeline shipped serve clean
 
 book: $(READY)  ## build the HTML book
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -39,6 +39,13 @@ pipeline: $(READY)  ## simulate, train, read regimes from the S&P 500, backtest:
 	$(BIN)/companion train-mamba
 	$(BIN)/companion extract-regimes
 	$(BIN)/companion backtest-walkforward
+
+shipped: $(READY)  ## train the models that ship with the package anew: on the same machine, to the same bytes
+	$(BIN)/companion generate-heston
+	$(BIN)/companion train-mamba --out companion/mamba/pretrained/market.safetensors
+	$(BIN)/python -m companion.regimes.fit_detector
+	$(BIN)/companion train-filter --market equity_index --out companion/regimes/pretrained/equity_index.safetensors
+	$(BIN)/companion train-filter --market universal --out companion/regimes/pretrained/universal.safetensors
 
 serve: book  ## the built book on a local web server
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000

@@ -27,3 +27,56 @@ def test_stored_results_are_whole(name: str) -> None:
     assert result["setting"]["threads"] == 2
     assert {row["contender"] for row in result["rows"]} >= {"companion"}
     assert all(row["value"] > 0 for row in result["rows"])
+
+
+FLOORS = {
+    "scan": {
+        ("(16, 256, 128, 16)", "mambapy, parallel scan"): 28,
+        ("(16, 1024, 128, 16)", "mambapy, parallel scan"): 28,
+        ("(16, 256, 128, 16)", "loop, discretized inside"): 18,
+        ("(16, 1024, 128, 16)", "loop, discretized inside"): 18,
+        ("(16, 256, 128, 16)", "loop, discretized first and sliced"): 500,
+    },
+    "training_step": {
+        ("2 layers, d = 64, 16 x 256", "mambapy"): 14,
+        ("2 layers, d = 64, 16 x 256", "transformers"): 300,
+    },
+    "streaming": {("2 layers, d = 64, batch 1", "mambapy"): 20},
+    "heston": {
+        (f"{scheme}, 20,000 x 252", other): floor
+        for scheme in ("Euler", "quadratic-exponential")
+        for other, floor in (("NumPy, Euler", 5), ("hestonpy, Euler", 10), ("QuantLib, Euler, into arrays", 100))
+    },
+    "liquidity": {("1 GB of quotes", "DuckDB alone, every column"): 0.5},
+    "target_position": {
+        (case, "20 quantized products"): 1
+        for case in (
+            "no cap binds",
+            "the volatility cap binds",
+            "the volatility cap nearly binds",
+            "the fraction cap binds",
+        )
+    },
+}
+"""What the project asks of the ratio to `companion`, at least."""
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_stored_ratios_are_what_was_asked_for(name: str) -> None:
+    rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))[name]["rows"]
+    ratios = {(row["case"], row["contender"]): row["ratio"] for row in rows}
+    assert {key: ratios[key] for key, floor in FLOORS[name].items() if ratios[key] < floor} == {}
+
+
+def test_a_stored_bar_costs_the_same_in_a_long_sequence() -> None:
+    rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))["length_and_memory"]["rows"]
+    longest = [row["ratio"] for row in rows if row["case"] == "(1, 65,536, 128, 16)" and row["ratio"] is not None]
+    assert len(longest) == 2
+    assert max(longest) <= 1.3
+
+
+def test_stored_memory_is_bounded() -> None:
+    results = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+    peaks = {row["unit"]: row["value"] for name in ("liquidity", "length_and_memory") for row in results[name]["rows"]}
+    assert peaks["MB at most"] < 500
+    assert peaks["x (u, delta, y)"] < 4

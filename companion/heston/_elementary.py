@@ -73,6 +73,7 @@ def exp(x: float) -> float:
 @compiled(**INLINE)
 def expm1(x: float) -> float:
     """``exp(x) - 1`` without cancellation, by Kahan's correction."""
+    x = min(max(x, -700.0), 700.0)
     y = exp(x)
     return x if y == 1.0 else (y - 1.0) * x / log(y)
 

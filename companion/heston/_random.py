@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from companion._jit import compiled
+from companion._seed import check_seed
 from companion.heston._elementary import INLINE, cos_sin_turns, log
 
 MULTIPLIER_0 = np.uint64(0xD2511F53)
@@ -34,10 +35,9 @@ def key_from_seed(seed: int | np.random.Generator) -> np.uint64:
     ValueError
         If `seed` is neither a non-negative integer nor a ``numpy.random.Generator``.
     """
+    check_seed(seed)
     if isinstance(seed, np.random.Generator):
         return np.uint64(seed.integers(0, 2**64, dtype=np.uint64))
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be a non-negative integer or a numpy.random.Generator, got {seed!r}")
     return np.uint64(np.random.SeedSequence(int(seed)).generate_state(1, np.uint64)[0])
 
 

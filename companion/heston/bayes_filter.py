@@ -121,7 +121,10 @@ def run_bayes_filter(
 
 
 def _check_returns(returns: ArrayLike) -> NDArray[np.float64]:
-    observed = np.asarray(returns, dtype=np.float64, order="C")
+    try:
+        observed = np.asarray(returns, dtype=np.float64, order="C")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"returns must be an array of numbers: {error}") from error
     if observed.ndim not in (1, 2) or observed.size == 0:
         raise ValueError(
             f"returns must have shape (n_bars,) or (n_paths, n_bars) and not be empty, got {observed.shape}"

@@ -58,6 +58,8 @@ class Ensemble:
         if self.market not in MARKETS:
             raise ValueError(f"market must be one of {', '.join(MARKETS)}, got {self.market!r}")
         for name, least in (("paths", 1), ("bars", 1), ("block", 1), ("seed", 0)):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"{name} must be an integer, got {getattr(self, name)!r}")  # noqa: TRY004
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.paths > MOST_PATHS:

@@ -55,13 +55,15 @@ def heston_call_price(params: HestonParams, *, s0: float, strike: float, maturit
     ArithmeticError
         If the integral does not reach its tolerance.
     """
+    if not isinstance(params, HestonParams):
+        raise ValueError(f"params must be HestonParams, got {params!r}")  # noqa: TRY004 - one kind of error for arguments
     s0, strike, maturity = (
         check_positive("s0", s0),
         check_positive("strike", strike),
         check_positive("maturity", maturity),
     )
-    if not math.isfinite(rate):
-        raise ValueError(f"rate must be finite, got {rate!r}")
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not abs(rate * maturity) < 700:
+        raise ValueError(f"rate must be a number, and rate times maturity within ±700, got {rate!r}")
     discount = math.exp(-rate * maturity)
     forward = s0 / discount
     integral = _integral(params, maturity, math.log(forward / strike))

@@ -45,7 +45,10 @@ class RegimePaths:
 
 
 def _check_transition(transition: Any, n_regimes: int) -> NDArray[np.float64]:
-    matrix = np.array(transition, dtype=np.float64)
+    try:
+        matrix = np.array(transition, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"transition must be a matrix of numbers: {error}") from error
     if matrix.shape != (n_regimes, n_regimes):
         raise ValueError(f"transition must have shape ({n_regimes}, {n_regimes}), got {matrix.shape}")
     if not np.all((matrix >= 0) & (matrix <= 1)):
@@ -107,8 +110,9 @@ class RegimeSwitchingHeston:
 
     @property
     def mean_durations(self) -> NDArray[np.float64]:
-        """Mean length of a stay in each regime, in bars, shape (n_regimes,)."""
-        return 1.0 / (1.0 - np.diag(self.transition))
+        """Mean length of a stay in each regime, in bars, shape (n_regimes,); infinite for one that is never left."""
+        with np.errstate(divide="ignore"):
+            return 1.0 / (1.0 - np.diag(self.transition))
 
     @classmethod
     def equity_index(cls) -> "RegimeSwitchingHeston":

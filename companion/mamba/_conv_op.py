@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from companion.mamba import _conv_cpu as kernels
+from companion.mamba._checks import check_conv, check_like
 from companion.mamba._threads import array_of, empty_rows, row_strides, rows_of, run_tasks
 
 _COST = 20  # of an element, in multiplications
@@ -23,6 +24,7 @@ def causal_conv_silu(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 @torch.library.custom_op("companion::causal_conv_silu", mutates_args=(), device_types="cpu")
 def conv_operator(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`causal_conv_silu` on the processor."""
+    check_conv(u, weight, bias)
     batch, dim, length = u.shape
     (y,) = empty_rows(u)
     run_tasks(
@@ -42,6 +44,8 @@ def conv_backward_operator(
     grad_y: Tensor, u: Tensor, weight: Tensor, bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of u, weight and bias, whether or not there is one."""
+    check_conv(u, weight, bias)
+    check_like("grad_y", grad_y, tuple(u.shape), u)
     (batch, dim, length), taps = u.shape, weight.shape[1]
     (du,) = empty_rows(u)
     dweight, dbias = u.new_zeros(batch, dim, taps), u.new_zeros(batch, dim)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from companion.mamba import _scan_cpu as kernels
+from companion.mamba._checks import check_like, check_scan
 from companion.mamba._threads import array_of, empty_rows, row_strides, rows_of, run_tasks
 
 _PARTS = 2**18  # elements of a segment's parts of dB, and of dC
@@ -30,6 +31,7 @@ def scan_operator(
     initial_state: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Output, last state, and the states before each tile that the backward pass starts from."""
+    check_scan(u, delta, A, B, C, D, z, delta_bias, initial_state)
     (batch, dim, length), states = u.shape, A.shape[1]
     tiles = -(-length // kernels.TILE)
     (y,) = empty_rows(u)
@@ -74,7 +76,11 @@ def scan_backward_operator(
     delta_softplus: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of u, delta, A, B, C, D, z, delta_bias and initial_state, whether or not they were given."""
+    check_scan(u, delta, A, B, C, D, z, delta_bias, None)
     (batch, dim, length), states, blocks = u.shape, A.shape[1], _blocks(u.shape[1])
+    check_like("grad_y", grad_y, (batch, dim, length), u)
+    check_like("grad_last", grad_last, (batch, dim, states), u)
+    check_like("checkpoints", checkpoints, (batch, -(-length // kernels.TILE), states, dim), u)
     arrays = _inputs(u, delta, A, B, C, D, z, delta_bias)
     du, ddelta, *gate = empty_rows(u, 2 if z is None else 3)
     dz = gate[0] if gate else u.new_empty(0, 0, 0)

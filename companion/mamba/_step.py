@@ -63,8 +63,10 @@ class CompiledStack:
         self._places = [(weight, weight.data_ptr()) for weight in weights]
         self._alive = [weight.detach() for weight in weights]  # keeps the memory, whatever becomes of the parameter
         self._dtype = block.D.dtype
+        # A weight that is no parameter is computed from others (a parametrization) and would be out of date unnoticed.
         self.is_usable = self._dtype in (torch.float32, torch.float64) and all(
-            w.device.type == "cpu" and w.dtype == self._dtype and w.is_contiguous() for w in weights
+            isinstance(w, nn.Parameter) and w.device.type == "cpu" and w.dtype == self._dtype and w.is_contiguous()
+            for w in weights
         )
         n_in = block.d_model if ends[0] is None else ends[0].shape[1]
         self._shapes = (block.d_inner, block.d_conv - 1), (block.d_inner, block.d_state)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
 _WORK_WORTH_A_THREAD = 200_000  # multiplications
@@ -66,10 +67,12 @@ def empty_rows(like: Tensor, count: int = 1) -> list[Tensor]:
     """`count` tensors (batch, channels, length) to be filled: time contiguous, the other axes in the order of `like`'s.
 
     They lie side by side in numpy's memory: for a large array numpy asks the system for large pages, PyTorch does not,
-    and fresh memory costs more than the scan that fills it.
+    and fresh memory costs more than the scan that fills it. They are arranged there, too: to autograd a tensor that is
+    a view of another is not its own to add to, and it would add gradients into fresh memory again.
     """
     memory = np.empty((count, like.numel()), array_of(None, like, 1).dtype)
-    return [torch.from_numpy(part).as_strided(like.shape, row_strides(like)) for part in memory]
+    shape, strides = tuple(like.shape), tuple(memory.itemsize * step for step in row_strides(like))
+    return [torch.from_numpy(as_strided(part, shape, strides)) for part in memory]
 
 
 def row_strides(like: Tensor) -> tuple[int, int, int]:

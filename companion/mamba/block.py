@@ -102,6 +102,8 @@ class Mamba(nn.Module):
         """Map x (batch, length, d_model) to an output of the same shape; bar t sees bars 0 to t only."""
         if x.ndim != 3 or x.shape[2] != self.d_model:
             raise ValueError(f"x: expected shape (batch, length, {self.d_model}), got {tuple(x.shape)}")
+        if x.dtype != self.D.dtype:
+            raise ValueError(f"x: expected {self.D.dtype} as the weights have, got {x.dtype}")
         shape, rows = x.shape[:2], x.flatten(0, 1).T
         u, z = (_sequences(half, shape) for half in self._project_in(rows))
         u = causal_conv_silu(u, self.conv1d.weight[:, 0], self.conv1d.bias)

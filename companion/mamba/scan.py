@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from companion.mamba._checks import check_scan
 from companion.mamba._scan_chunked import chunked_scan
 from companion.mamba._scan_op import scan_operator
 from companion.mamba._scan_reference import reference_scan
@@ -76,7 +77,7 @@ def selective_scan(
     Gu and Dao (2023), "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", equation 2 and algorithm 2.
     The arguments are those of `selective_scan_fn` in the mamba-ssm package.
     """
-    _check(u, delta, A, B, C, D, z, delta_bias, initial_state)
+    check_scan(u, delta, A, B, C, D, z, delta_bias, initial_state)
     chosen = _chosen(backend, u, initial_state)
     if chosen == "cuda":
         return _mamba_ssm_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)
@@ -124,47 +125,3 @@ def _mamba_ssm_scan(*arguments: object) -> Tensor | tuple[Tensor, Tensor]:
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # only where there is CUDA
 
     return selective_scan_fn(*arguments)
-
-
-def _check(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    initial_state: Tensor | None,
-) -> None:
-    """Refuse what does not fit before compiled code sees it."""
-    if not isinstance(u, Tensor) or u.ndim != 3:
-        raise ValueError(f"u: expected a tensor of shape (batch, dim, length), got {_describe(u)}")
-    if u.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"u: expected float32 or float64, got {u.dtype}")
-    if not isinstance(A, Tensor) or A.ndim != 2:
-        raise ValueError(f"A: expected a tensor of shape (dim, state), got {_describe(A)}")
-    (batch, dim, length), state = u.shape, A.shape[1]
-    expected = {
-        "delta": (delta, (batch, dim, length)),
-        "A": (A, (dim, state)),
-        "B": (B, (batch, state, length)),
-        "C": (C, (batch, state, length)),
-        "D": (D, (dim,)),
-        "z": (z, (batch, dim, length)),
-        "delta_bias": (delta_bias, (dim,)),
-        "initial_state": (initial_state, (batch, dim, state)),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tensor is None and name in ("D", "z", "delta_bias", "initial_state"):
-            continue
-        if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
-            raise ValueError(f"{name}: expected a tensor of shape {shape} to fit u and A, got {_describe(tensor)}")
-        if tensor.dtype != u.dtype:
-            raise ValueError(f"{name}: expected {u.dtype} as u has, got {tensor.dtype}")
-        if tensor.device != u.device:
-            raise ValueError(f"{name}: expected device {u.device} as u has, got {tensor.device}")
-
-
-def _describe(value: object) -> str:
-    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

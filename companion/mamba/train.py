@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from companion._files import atomic_path
+from companion._seed import check_seed
 from companion.errors import InputError
 from companion.mamba.features import check_log_returns, market_features
 from companion.mamba.model import MarketMamba, MarketMambaConfig
@@ -113,8 +114,8 @@ def train(
     Raises
     ------
     ValueError
-        If the returns are not finite or too short, the labels are missing, superfluous or no probabilities, or `model`
-        has another shape than the configuration.
+        If the returns are not finite or too short, the labels are missing, superfluous or no probabilities, `seed` is
+        no seed, or `model` has another shape than the configuration.
     FloatingPointError
         At the first loss or gradient that is not finite; the message names the step.
     InputError
@@ -125,6 +126,9 @@ def train(
     needed = config.length + max(config.model.horizons)
     if returns.shape[1] < needed:
         raise ValueError(f"log_returns: {returns.shape[1]} bars a path, the recipe needs at least {needed}")
+    if checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every: expected a positive integer, got {checkpoint_every!r}")
+    check_seed(seed)
     base = int(seed.integers(2**62)) if isinstance(seed, np.random.Generator) else int(seed)
     run = _Run(returns, _check_labels(labels, returns.shape, config), config, base, model)
     store = None if checkpoint is None else Path(checkpoint)
@@ -212,17 +216,20 @@ class _Run:
         self.optimizer.step()
         self.losses.append(loss.item())
 
-    def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor | float]:
         """Windows and noise of one step, from a generator of its own: a run that is resumed draws the same."""
         rng = np.random.default_rng([self.seed, step])
         c = self.config
         paths = rng.integers(self.features.shape[0], size=c.batch)
         starts = rng.integers(self.observed.shape[1] - c.length + 1, size=c.batch)
         bars = starts[:, None] + np.arange(c.length)
+        x, y = (
+            torch.from_numpy(array[paths[:, None], bars]).to(self.dtype) for array in (self.features, self.observed)
+        )
+        if c.latent_noise == 0:
+            return x, y, 0.0
         noise = c.latent_noise * rng.standard_normal((c.batch, c.length, c.model.d_model), dtype=np.float32)
-        arrays = self.features[paths[:, None], bars], self.observed[paths[:, None], bars], noise
-        x, y, e = (torch.from_numpy(array).to(self.dtype) for array in arrays)
-        return x, y, e
+        return x, y, torch.from_numpy(noise).to(self.dtype)
 
     def keep(self, path: Path) -> None:
         """Write the run to `path` in one step."""

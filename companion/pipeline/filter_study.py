@@ -1,57 +1,60 @@
 """Score the recipes of the amortized Bayes filter, each trained with three seeds, against the ceiling.
 
-`python -m companion.pipeline.filter_study` trains what its folder lacks with the step `train-filter` (about an hour on
-two cores), scores it, and prints the table; with ``--store`` the table replaces the one in the package. The first seed
-of each recipe is the shipped filter.
+`python -m companion.pipeline.filter_study` trains what its folder lacks with the step `train-filter` (about an hour and
+a half on two cores), scores it, and prints the table; with ``--store`` the table replaces the one in the package. The
+first seed of each recipe is the shipped filter.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from companion._files import atomic_write_text, provenance
 from companion.errors import InputError
-from companion.heston import RegimeSwitchingHeston, bayes_filter
+from companion.heston import RegimeSwitchingHeston
 from companion.mamba import MarketMamba
 from companion.pipeline import train_filter
 from companion.pipeline.step import guarded
 from companion.pipeline.step import main as run_step
-from companion.regimes import NeuralRegimeFilter
-from companion.regimes.filter_scores import CEILING, STORED, score_probability
+from companion.regimes import NeuralRegimeFilter, compare_detectors
+from companion.regimes.filter_scores import STORED
 from companion.regimes.filter_training import RECIPES
 
 WORK = Path("build/filter_study")
 SEEDS = (0, 1, 2)
-MARKETS = ("equity_index", "fast_reverting", "slow_reverting")
-PROTOCOL = {"n_paths": 40, "n_bars": 2500, "n_particles": 3000, "seed": 77_003}
-"""Held-out paths of each market, particles of the ceiling; nothing was chosen by a score on these paths."""
+MARKETS = {"equity_index": 61_211, "fast_reverting": 61_221, "slow_reverting": 61_231}
+"""Markets, and the seeds of their held-out paths; nothing was chosen by a score on these paths."""
+PATHS = {"n_paths": 40, "n_bars": 2500}
 
 
 def run_study(work: Path) -> list[dict[str, Any]]:
     """Train what `work` lacks and score everything: one dictionary a line of the table."""
-    filters = {(name, seed): _filter(name, seed, work) for name in RECIPES for seed in SEEDS}
-    n_paths, n_bars, n_particles, test = PROTOCOL.values()
+    trained = {f"{name} {seed}": _filter(name, seed, work) for name in RECIPES for seed in SEEDS}
     lines = []
-    for name in MARKETS:
-        market: RegimeSwitchingHeston = getattr(RegimeSwitchingHeston, name)()
-        paths = market.simulate(n_paths=n_paths, n_steps=n_bars, seed=test)
-        known = bayes_filter(paths.log_returns, market, n_particles=n_particles, seed=test)
-        forecasts = {key: trained.predict_proba(paths.log_returns) for key, trained in filters.items()}
-        for (by, seed), probability in ({(CEILING, test): known} | forecasts).items():
-            prior = float(market.stationary[1])
-            scores = score_probability(paths.regime[:, 1:], probability[..., 1], prior=prior)
-            lines.append({"filter": by, "seed": seed, "market": name, **scores})
+    for name, test_seed in MARKETS.items():
+        comparison = compare_detectors(getattr(RegimeSwitchingHeston, name)(), trained, **PATHS, seed=test_seed)
+        for who, scores in comparison.scores().iterrows():
+            by, _, seed = str(who).partition(" ")
+            lines.append({"filter": by, "seed": int(seed or test_seed), "market": name, **scores})
     return lines
 
 
 def _filter(name: str, seed: int, work: Path) -> NeuralRegimeFilter:
-    file = work / f"{name}-{seed}.safetensors"
+    file = _file(name, seed, work)
     if not file.exists() and run_step(train_filter.STEP, ["--market", name, "--seed", str(seed), "--out", str(file)]):
         raise InputError(f"{file}: its training ended without it; start again to go on from there")
+    made = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["provenance"]
+    if (made["seed"], made["config"]) != (seed, json.loads(json.dumps(asdict(RECIPES[name])))):
+        raise InputError(f"{file}: trained by another recipe than today's; delete it to train it anew")
     return NeuralRegimeFilter.from_network(MarketMamba.load(file))
+
+
+def _file(name: str, seed: int, work: Path) -> Path:
+    return work / f"{name}-{seed}.safetensors"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,7 +72,9 @@ def _study(work: Path, *, store: bool) -> None:
         print(*(f"{value:.4f}" if isinstance(value, float) else value for value in line.values()))
     if store:
         rounded = [{k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()} for line in lines]
-        stored = {"provenance": provenance(seed=PROTOCOL["seed"], config=PROTOCOL, inputs={}), "scores": rounded}
+        inputs = {f"{name} {seed}": _file(name, seed, work) for name in RECIPES for seed in SEEDS}
+        made = provenance(seed=None, config=PATHS | {"test_seeds": MARKETS}, inputs=inputs)
+        stored = {"provenance": made, "scores": rounded}
         atomic_write_text(STORED, json.dumps(stored, indent=1) + "\n")
 
 

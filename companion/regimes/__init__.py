@@ -8,7 +8,7 @@ from companion.regimes.comparison import Comparison, Forecast, compare_detectors
 from companion.regimes.confidence import PlattCalibration, centroid_distances, get_regime_confidence
 from companion.regimes.crises import CRISES, Alarms, Crisis, alarms, detection_lags
 from companion.regimes.detector import RegimeDetector
-from companion.regimes.filter_scores import load_filter_scores, score_probability
+from companion.regimes.filter_scores import load_filter_scores
 from companion.regimes.forecasts import (
     DieboldMariano,
     LogVarianceRegression,
@@ -145,7 +145,6 @@ __all__ = [
     "rescale_to_unit",
     "return_averages",
     "score_detector",
-    "score_probability",
     "share_of_ceiling",
     "share_of_way",
     "step_sizes",

@@ -9,6 +9,8 @@ import pandas as pd
 
 #: In bars. Daylight saving moves a daily bar by an hour, an early close of the exchange by three.
 SLACK = 0.25
+#: Longer gaps than one bar in a row that holidays and weekends can explain.
+LONG_GAPS = 4
 
 BarTime = date | np.datetime64
 """A `datetime.datetime` or `date`, a `pandas.Timestamp`, or a `numpy.datetime64`."""
@@ -28,12 +30,15 @@ class BarClock:
         Bars so far.
     last : Timestamp or None
         Time of the last bar; None before the first, and in a stream without timestamps.
+    n_long : int
+        Gaps of more than one bar in a row, up to the last bar.
     """
 
     bar: pd.Timedelta
     longest_gap: int
     n_bars: int = 0
     last: pd.Timestamp | None = None
+    n_long: int = 0
 
     @classmethod
     def start(cls, bar: str | timedelta, longest_gap: int) -> Self:
@@ -44,8 +49,8 @@ class BarClock:
             raise ValueError(f"bar = {bar!r} is not a length of time such as '1D' or '4h'") from error
         if not length > pd.Timedelta(0):
             raise ValueError(f"bar = {bar!r} must be a positive length of time")
-        if longest_gap < 1:
-            raise ValueError(f"longest_gap = {longest_gap} must be at least 1 bar")
+        if not isinstance(longest_gap, int | np.integer) or longest_gap < 1:
+            raise ValueError(f"longest_gap = {longest_gap!r} must be a whole number of bars, at least 1")
         return cls(length, longest_gap)
 
     def tick(self, timestamp: BarTime | None) -> Self:
@@ -55,13 +60,19 @@ class BarClock:
                 raise ValueError(f"timestamp is missing, but the bar before has {self.last}: give every bar its own")
             return replace(self, n_bars=self.n_bars + 1)
         now = _as_timestamp(timestamp)
-        if self.last is not None:
-            self._check_gap(now, self.last)
-        elif self.n_bars:
-            raise ValueError(f"timestamp = {now}, but the bars before had none: call reset() to begin a stream of both")
-        return replace(self, n_bars=self.n_bars + 1, last=now)
+        if self.last is None:
+            if self.n_bars:
+                raise ValueError(f"timestamp = {now}, but the bars before had none: call reset() to begin anew")
+            return replace(self, n_bars=1, last=now)
+        long = self._checked_gap(now, self.last) > (1 + SLACK) * self.bar
+        if long and self.n_long == LONG_GAPS:
+            raise ValueError(
+                f"timestamp = {now} is the bar after {LONG_GAPS + 1} gaps in a row of more than one bar of {self.bar}, "
+                "another frequency: begin again with reset(bar=...)"
+            )
+        return replace(self, n_bars=self.n_bars + 1, last=now, n_long=self.n_long + 1 if long else 0)
 
-    def _check_gap(self, now: pd.Timestamp, last: pd.Timestamp) -> None:
+    def _checked_gap(self, now: pd.Timestamp, last: pd.Timestamp) -> pd.Timedelta:
         if (now.tz is None) != (last.tz is None):
             raise ValueError(f"timestamp = {now} and the bar before, {last}: give both a time zone, or neither")
         gap = now - last
@@ -79,6 +90,7 @@ class BarClock:
                 f"timestamp = {now} is {gap} after {last}, more than {self.longest_gap} bars of {self.bar}: feed the "
                 "missing bars; if none are missing, begin again with reset(bar=..., longest_gap=...)"
             )
+        return gap
 
 
 def _as_timestamp(timestamp: BarTime) -> pd.Timestamp:

@@ -20,9 +20,12 @@ def as_paths(X: ArrayLike, *, name: str = "X") -> tuple[Floats, bool]:
         calls the argument `name`.
     """
     try:
-        returns = np.asarray(X, dtype=np.float64)
+        given = np.asarray(X)
+        returns = given.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not an array of numbers: {error}") from error
+    if given.dtype.kind not in "fiuO":  # numpy would read text, and take a bool for 0 or 1
+        raise ValueError(f"{name} is not an array of numbers but of {given.dtype}")
     if returns.ndim not in (1, 2):
         raise ValueError(f"{name} has shape {returns.shape}: give log returns of shape (n_bars,) or (n_paths, n_bars)")
     if returns.size == 0:

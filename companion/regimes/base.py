@@ -133,9 +133,7 @@ class RegimeFilter(BaseEstimator, ABC):
         ValueError
             When X is not finite, too short or constant, a regime turns out empty, or y is not 0 and 1.
         """
-        check_levels(self.enter, self.leave)
-        if self.warm_up < 0:
-            raise ValueError(f"warm_up = {self.warm_up} must not be negative")
+        self._check_settings()
         paths, _ = as_paths(X)
         if paths.shape[1] < self.warm_up + FEWEST_BARS:
             needed = f"at least {self.warm_up + FEWEST_BARS} (warm-up of {self.warm_up} included)"
@@ -156,6 +154,11 @@ class RegimeFilter(BaseEstimator, ABC):
             features = self._features(known)[:, self.warm_up :]
         self.calibration_ = PlattCalibration.fit(self._score(features), labels[:, self.warm_up :])
         return self.reset()
+
+    def _check_settings(self) -> None:
+        check_levels(self.enter, self.leave)
+        if self.warm_up < 0:
+            raise ValueError(f"warm_up = {self.warm_up} must not be negative")
 
     def _check_labels(self, y: ArrayLike, shape: tuple[int, ...]) -> Labels:
         labels = np.asarray(y)
@@ -214,6 +217,7 @@ class RegimeFilter(BaseEstimator, ABC):
         -------
         self
         """
+        self._check_settings()
         self._online: tuple[Any, int, BarClock] = (self._start(1), 0, BarClock.start(bar, longest_gap))
         return self
 
@@ -227,8 +231,8 @@ class RegimeFilter(BaseEstimator, ABC):
         log_return : float
         timestamp : datetime, date, Timestamp or datetime64, optional
             When the bar was. A stream has one at every bar or at none. Bars are those of one frequency where each comes
-            between .75 of a `bar` and `longest_gap` + .25 bars after the last, both as given to `reset`; a single gap
-            can not tell a missing bar from a holiday.
+            between .75 of a `bar` and `longest_gap` + .25 bars after the last, both as given to `reset`, and at most
+            four times in a row more than one bar later: a single gap can not tell a missing bar from a holiday.
 
         Raises
         ------

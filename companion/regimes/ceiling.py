@@ -9,7 +9,7 @@ from scipy.special import logit
 from companion.regimes._returns import Floats, Labels, as_paths
 from companion.regimes.base import RegimeFilter
 from companion.regimes.confidence import PlattCalibration
-from companion.regimes.hysteresis import ENTER, LEAVE, check_levels
+from companion.regimes.hysteresis import ENTER, LEAVE
 
 if TYPE_CHECKING:
     from companion.heston import RegimeSwitchingHeston
@@ -50,7 +50,6 @@ class BayesCeiling(RegimeFilter):
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn nothing; say what is wrong with X or a setting."""
         as_paths(X)
-        check_levels(self.enter, self.leave)
         if len(self.market.regimes) != 2:
             raise ValueError(f"market has {len(self.market.regimes)} regimes: a detector tells two apart")
         self.calibration_ = PlattCalibration(slope=1.0, intercept=0.0)

@@ -19,7 +19,6 @@ from companion.heston import RegimeSwitchingHeston, bayes_filter
 from companion.heston._blocks import for_blocks
 from companion.mamba import MarketMamba, MarketMambaConfig, TrainConfig, forecasts, train
 from companion.regimes.confidence import PlattCalibration
-from companion.regimes.filter_scores import WARM_UP
 from companion.regimes.random_market import random_market
 
 MARKETS: dict[str, Callable[[np.random.Generator], RegimeSwitchingHeston]] = {
@@ -29,6 +28,7 @@ MARKETS: dict[str, Callable[[np.random.Generator], RegimeSwitchingHeston]] = {
 """Where the paths come from: each has a market of its own, drawn by one of these."""
 
 _LESSONS, _CALIBRATION = 1, 2  # streams of random numbers
+_WARM_UP = 60  # first bars, which the calibration does not see
 
 Report = Callable[[int, int], None]
 
@@ -163,8 +163,8 @@ def train_filter(
 @torch.no_grad()
 def calibrated(model: MarketMamba, fresh: Lessons) -> MarketMamba:
     """The model with Platt's calibration on paths that it has not seen folded into its head, in place."""
-    log_odds = forecasts(model, fresh.log_returns)[:, WARM_UP:, 0]
-    platt = PlattCalibration.fit(log_odds, fresh.regime[:, WARM_UP:])
+    log_odds = forecasts(model, fresh.log_returns)[:, _WARM_UP:, 0]
+    platt = PlattCalibration.fit(log_odds, fresh.regime[:, _WARM_UP:])
     model.head.weight.mul_(platt.slope)
     model.head.bias.mul_(platt.slope).add_(platt.intercept)
     return model
@@ -172,12 +172,14 @@ def calibrated(model: MarketMamba, fresh: Lessons) -> MarketMamba:
 
 def _recipe(market: str, *, n_paths: int, n_bars: int, d_model: int, **training: Any) -> FilterRecipe:
     shape = MarketMambaConfig(d_model=d_model, horizons=(1,))
-    config = TrainConfig(shape, target="labels", latent_noise=0.0, learning_rate=5e-3, **training)
+    config = TrainConfig(shape, target="labels", latent_noise=0.0, **training)
     return FilterRecipe(market, n_paths, n_bars, n_particles=300, training=config)
 
 
+_INDEX = {"steps": 1600, "length": 512, "learning_rate": 5e-3}
+_UNIVERSAL = {"steps": 10_000, "batch": 12, "length": 1024, "learning_rate": 4e-3, "warm_up": 100}
 RECIPES = {
-    "equity_index": _recipe("equity_index", n_paths=1500, n_bars=1025, d_model=32, steps=1600, length=512),
-    "universal": _recipe("universal", n_paths=2500, n_bars=1537, d_model=32, steps=4000, batch=12, length=1024),
+    "equity_index": _recipe("equity_index", n_paths=1500, n_bars=1025, d_model=32, **_INDEX),
+    "universal": _recipe("universal", n_paths=10_000, n_bars=1537, d_model=64, **_UNIVERSAL),
 }
 """How the shipped filters were trained."""

@@ -39,9 +39,11 @@ def to_decimal(value: Decimal | Amount | float, name: str) -> Decimal:
     if type(value) is Decimal:
         return value
     if hasattr(value, "as_decimal"):
-        return value.as_decimal()
+        value = value.as_decimal()
+    if isinstance(value, Decimal):
+        return Decimal(value)
     if isinstance(value, Real) and not isinstance(value, bool):
-        return Decimal(int(value)) if isinstance(value, Integral) else from_float(as_float(value))
+        return Decimal(int(value)) if isinstance(value, Integral) else from_float(as_float(value))  # type: ignore[arg-type]
     raise ValueError(f"{name} must be a Decimal, a number or an amount with as_decimal(), got {value!r}")
 
 

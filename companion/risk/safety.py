@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 
+from companion.risk._decimal import as_float
 from companion.risk.conformal import conformal_threshold, joint_thresholds, paths_for_units
 from companion.risk.input_rules import INPUT_RULES, SHORTEST_RUN, InputRules
 
@@ -49,7 +50,7 @@ class SafetyMonitor:
     """Rules on the feed and a distance of the latent state, with one stated false-kill probability for all of them.
 
     What it can not see is as much a part of it: a sign that is flipped and white noise of the right volatility look
-    ordinary to every rule, and volatility that trebles is noticed within 20 bars on one path in 18 (chapter 10).
+    ordinary to every rule, and volatility that trebles is noticed within 20 bars on about one path in 18.
 
     Parameters
     ----------
@@ -170,7 +171,10 @@ class SafetyMonitor:
         Safe is what is proven safe: a state with a NaN or an infinity, or so large that its distance is not a number,
         is unsafe. The distance has no memory; latching an alarm is the circuit breaker's work.
         """
-        x = np.asarray(state, dtype=np.float64)
+        try:
+            x = np.asarray(state, dtype=np.float64)
+        except (TypeError, ValueError):  # no numbers at all: a breaker answers, it does not break
+            x = np.full(self._white_centroids.shape[1:], np.nan)
         if x.shape != self._white_centroids.shape[1:]:
             raise ValueError(f"state must have shape {self._white_centroids.shape[1:]}, got {x.shape}")
         distance = float(self.distance(x))
@@ -190,7 +194,7 @@ class SafetyMonitor:
         if np.ndim(log_return) != 0:
             raise ValueError(f"log_return must be one number, got shape {np.shape(log_return)}")
         limits = self._input_thresholds()
-        values, self._feed = self._rules.advance([log_return], self._feed)
+        values, self._feed = self._rules.advance([as_float(log_return)], self._feed)
         worst = int(np.argmax(values[0] / limits))
         rule, value, limit = list(INPUT_RULES)[worst], float(values[0, worst]), float(limits[worst])
         safe = value <= limit

@@ -112,12 +112,13 @@ def reference_price(
 ) -> tuple[Decimal | None, Reason | None]:
     """Price to size with: the mid of a sound quote, else the last close, else none.
 
-    A quote is sound if both prices are finite, positive and not crossed. The reason says which rung of the ladder
-    was left: None for the mid, `Reason.NO_QUOTE` for the close, `Reason.NO_PRICE` for none.
+    A quote is sound if both prices are finite and positive, and the ask is neither below the bid nor more than twice
+    it: the mid of a stub quote, .01 bid and 100 asked, is nobody's price. The reason says which rung of the ladder was
+    left: None for the mid, `Reason.NO_QUOTE` for the close, `Reason.NO_PRICE` for none.
     """
     if bid is not None and ask is not None:
         low, high = to_decimal(bid, "bid"), to_decimal(ask, "ask")
-        if low.is_finite() and high.is_finite() and SMALLEST <= low <= high < TOO_LARGE:
+        if low.is_finite() and high.is_finite() and SMALLEST <= low <= high < TOO_LARGE and high <= add_up(low, low):
             return multiply_up(add_up(low, high), HALF), None
     if last_close is not None:
         close = to_decimal(last_close, "last_close")

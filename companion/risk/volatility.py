@@ -83,8 +83,8 @@ def rolling_volatility(
     -------
     float64 array of shape (…, n_bars)
         From this bar and earlier ones only. NaN until the window is full (close-to-close and Yang–Zhang need the close
-        before it as well) and while it holds a bad bar, or the jump that follows one; `bar_faults` says which bars are
-        bad and why.
+        before it as well) and at a bad bar; `bar_faults` says which bars are bad and why. At good bars it is that of
+        the series without the bad ones, so that the next good bar jumps from the last good close.
 
     Raises
     ------
@@ -92,11 +92,18 @@ def rolling_volatility(
         Names the argument that is out of range, or an array whose last axis is not 4.
     """
     check_settings(estimator, window, bars_per_year)
-    bars = np.where((bar_faults(ohlc) == 0)[..., None], _bars(ohlc), np.nan)
-    before = np.full(bars.shape[:-1], np.nan)
-    before[..., 1:] = bars[..., :-1, 3]
-    k = yang_zhang_k(window)
-    return np.asarray(np.sqrt(_slide(_terms(bars, before, estimator, k), window, k) * bars_per_year))
+    bars, good = _bars(ohlc), bar_faults(ohlc) == 0
+    if good.all():
+        before = np.full(bars.shape[:-1], np.nan)
+        before[..., 1:] = bars[..., :-1, 3]
+        k = yang_zhang_k(window)
+        return np.asarray(np.sqrt(_slide(_terms(bars, before, estimator, k), window, k) * bars_per_year))
+    volatility = np.full(good.shape, np.nan)
+    for path in np.ndindex(good.shape[:-1]):
+        volatility[path][good[path]] = rolling_volatility(
+            bars[path][good[path]], estimator=estimator, window=window, bars_per_year=bars_per_year
+        )
+    return volatility
 
 
 def yang_zhang(ohlc: ArrayLike, *, window: int, bars_per_year: float) -> NDArray[np.float64]:
@@ -118,8 +125,7 @@ class VolatilityReading(NamedTuple):
 class StreamingVolatility:
     """`rolling_volatility` one bar at a time.
 
-    A bad bar is refused: its volatility is NaN, and the next good bar jumps from the last good close. At good bars the
-    result is that of the series without the bad ones.
+    A bad bar is refused and leaves the stream as it was.
 
     Parameters
     ----------

@@ -114,3 +114,8 @@ def test_key_from_seed() -> None:
 def test_bad_seed_is_named(seed: object) -> None:
     with pytest.raises(ValueError, match=r"^seed must"):
         key_from_seed(seed)  # type: ignore[arg-type]
+
+
+def test_expm1_of_very_negative_numbers_is_minus_one():
+    x = np.array([-40.0, -699.0, -701.0, -1e4, -1e300])
+    np.testing.assert_array_equal(_elementary(x, np.zeros(5))[4], -1.0)

@@ -236,3 +236,13 @@ def test_bad_argument_is_named(name: str, value: object) -> None:
     arguments = {"params": CALM, "n_paths": 2, "n_steps": 2, "seed": 0, name: value}
     with pytest.raises(ValueError, match=f"^{name} must"):
         simulate_heston(arguments.pop("params"), **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kappa", [100.0, 800.0, 1e5])
+def test_the_variance_forgets_its_start_within_a_long_step(kappa: float) -> None:
+    """Then it has its stationary law, a gamma distribution of mean theta and variance ``theta xi^2 / (2 kappa)``."""
+    params = HestonParams(mu=0.0, kappa=kappa, theta=0.04, xi=0.5, rho=-0.5, v0=0.3)
+    _, variance = simulate_heston_terminal(params, n_paths=20_000, n_steps=1, dt=1.0, seed=3)
+    spread = math.sqrt(0.04 * 0.25 / (2 * kappa))
+    assert abs(variance.mean() - 0.04) < 4 * spread / math.sqrt(20_000)
+    assert variance.std() == pytest.approx(spread, rel=0.03)

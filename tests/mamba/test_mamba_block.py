@@ -144,3 +144,12 @@ def test_nothing_in_nothing_out(batch, length):
     y.sum().backward()
     assert y.shape == x.shape
     assert not any(parameter.grad.any() for parameter in block.parameters() if parameter.grad is not None)
+
+
+def test_wrong_precision_is_named():
+    with pytest.raises(ValueError, match=r"x: expected torch.float32 as the weights have, got torch.float64"):
+        Mamba(8)(torch.zeros(1, 4, 8, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"u: expected float32 or float64, got torch.float16"):
+        Mamba(8).half()(torch.zeros(1, 4, 8).half())
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(ValueError, match=r"u: expected float32 or float64"):
+        Mamba(8)(torch.zeros(1, 4, 8))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from companion.mamba import scan, selective_scan
+from companion.mamba import _scan_op, scan, selective_scan
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state")
@@ -158,6 +158,26 @@ def test_same_bits_on_one_and_two_threads():
         torch.set_num_threads(threads)
     for name in one:
         assert torch.equal(one[name], two[name]), name
+
+
+@pytest.mark.parametrize("length", [129, 200])
+def test_a_backward_pass_in_many_segments_equals_the_reference(monkeypatch, length):
+    """Long sequences and large batches hand the adjoint state from segment to segment, the last first."""
+    monkeypatch.setattr(_scan_op, "_PARTS", 1)
+    assert len(_scan_op._segments(length, bar_size=1)) == -(-length // 64) >= 3
+    inputs = make_inputs(2, 33, length, 3)
+    found, expected = (outputs_and_gradients(inputs, backend=b, softplus=True) for b in ("cpu", "reference"))
+    for name, value in found.items():
+        assert relative_error(value, expected[name]) < 1e-10, name
+
+
+@pytest.mark.parametrize("name", ["delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state"])
+def test_the_operator_itself_checks_bounds(name):
+    inputs = make_inputs(2, 8, 40, 3)
+    inputs[name] = inputs[name][..., :1]
+    tensors = [inputs[key] for key in NAMES[:-1]]
+    with pytest.raises(ValueError, match=f"{'B' if name == 'A' else name}: expected"):
+        torch.ops.companion.selective_scan(*tensors, True, inputs["initial_state"])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from companion.mamba import Mamba, MarketMamba, MarketMambaConfig
 from companion.mamba._step import MAX_BATCH, compiled_stack
@@ -150,3 +151,12 @@ def test_default_model_is_made_of_blocks_that_can_be_compiled():
     model = MarketMamba().eval()
     with torch.no_grad():
         assert compiled_stack(model, model._parts, torch.zeros(1, 3)) is not None
+
+
+@torch.no_grad()
+def test_a_weight_that_is_computed_from_others_is_left_to_pytorch():
+    block, x = Mamba(8), torch.randn(1, 8)
+    weight_norm(block.in_proj)
+    for _ in range(2):
+        torch.testing.assert_close(block.step(x, block.init_state(1))[0], block(x[:, None])[:, 0])
+        block.in_proj.parametrizations.weight.original0.mul_(2)

@@ -1,5 +1,8 @@
 """Training: the same seed gives the same run, also through a kill; it learns; it stops where numbers stop."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -154,3 +157,47 @@ def test_learning_rate_warms_up_and_falls_along_a_cosine():
 def test_float64_is_trained_in_float64(returns):
     model = train(returns, replace(SMALL, dtype="float64", steps=2), seed=0).model
     assert {p.dtype for p in model.parameters()} == {torch.float64}
+
+
+def test_same_bits_on_one_and_two_threads(returns):
+    wide = replace(SMALL, model=replace(SMALL.model, d_model=32), steps=3, length=200)
+    before, losses = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            losses.append(train(returns, wide, seed=2).losses)
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*losses)
+
+
+def test_a_run_that_the_system_kills_goes_on_to_the_same_end(returns, tmp_path):
+    script = (
+        "import os, signal, sys, numpy as np\n"
+        "from companion.mamba import MarketMambaConfig, TrainConfig, train\n"
+        f"from companion.mamba.train import TrainConfig\nconfig = {SMALL!r}\n"
+        "kill = lambda done, n, loss: done == 8 and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "returns = np.load(sys.argv[1])\n"
+        "train(returns, config, seed=1, checkpoint=sys.argv[2], checkpoint_every=5, progress=kill)\n"
+    )
+    np.save(tmp_path / "returns.npy", returns)
+    store, steps = tmp_path / "run.pt", []
+    command = [sys.executable, "-c", script, str(tmp_path / "returns.npy"), str(store)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    resumed = train(returns, SMALL, seed=1, checkpoint=store, progress=lambda done, n, loss: steps.append(done))
+    assert steps == list(range(6, 13))
+    np.testing.assert_array_equal(resumed.losses, train(returns, SMALL, seed=1).losses)
+
+
+def test_stops_at_an_infinite_gradient_of_a_finite_loss(returns, monkeypatch):
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(torch.inf))
+    with pytest.raises(FloatingPointError, match=r"step 1 of 12: loss .*, gradient norm inf; lower learning_rate"):
+        train(returns, SMALL, seed=0)
+
+
+@pytest.mark.parametrize("seed", [1.5, -1, True, "7"])
+def test_bad_seed_is_named(returns, seed):
+    with pytest.raises(ValueError, match="seed must be a non-negative integer"):
+        train(returns, SMALL, seed=seed)
+    with pytest.raises(ValueError, match="checkpoint_every: expected a positive integer, got 0"):
+        train(returns, SMALL, seed=0, checkpoint_every=0)

@@ -1,10 +1,13 @@
 """The comparison: it says what the scores say of the same forecasts, on paths that no detector was fitted on."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
 from companion.heston import RegimeSwitchingHeston
+from companion.pipeline import filter_study
 from companion.regimes import EwmaKMeans, balanced_accuracy, expected_calibration_error, hysteresis
 from companion.regimes.ceiling import BayesCeiling
 from companion.regimes.comparison import (
@@ -132,5 +135,6 @@ def test_arguments_are_checked(changes, message, posterior):
 
 def test_no_two_purposes_share_a_seed():
     ablation = AblationConfig()
-    seeds = [*TEST_SEEDS.values(), DEVELOPMENT_SEED, TRAIN_SEED, *(getattr(ablation, k).seed for k in ("train", "fit"))]
+    samples = [field.default.seed for field in fields(ablation) if hasattr(field.default, "seed")]
+    seeds = [*TEST_SEEDS.values(), DEVELOPMENT_SEED, TRAIN_SEED, *filter_study.MARKETS.values(), *samples]
     assert len(set(seeds)) == len(seeds)

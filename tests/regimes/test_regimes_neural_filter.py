@@ -1,6 +1,7 @@
 """The amortized Bayes filter: what it learns from, and that what it learned is Bayes' rule as far as it can be."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from companion._files import sha256_file
 from companion.cli import main
+from companion.errors import InputError
 from companion.heston import RegimeSwitchingHeston, bayes_filter
 from companion.mamba import MarketMamba, MarketMambaConfig, TrainConfig, forecasts, train
+from companion.pipeline import filter_study
 from companion.regimes import (
     NeuralRegimeFilter,
     PlattCalibration,
@@ -180,7 +184,7 @@ def test_the_past_does_not_move_when_the_future_does(shipped, held_out):
 def test_close_to_the_ceiling_and_not_above_it(shipped, held_out):
     returns, regime, ceiling = held_out
     chaos = shipped.predict_proba(returns)[..., 1]
-    least, most = {"equity_index": (0.95, 0.1), "universal": (0.85, 0.3)}[_name(shipped)]
+    least, most = {"equity_index": (0.95, 0.1), "universal": (0.88, 0.3)}[_name(shipped)]
     regime, chaos, ceiling = regime[:, 60:], chaos[:, 60:], ceiling[:, 60:]
     assert (auc(regime, chaos) - 0.5) / (auc(regime, ceiling) - 0.5) > least
 
@@ -252,10 +256,16 @@ def test_shipped_files_are_small_and_say_where_they_come_from(name):
     with safe_open(file, framework="pt") as stored:
         header = json.loads(stored.metadata()["companion"])
     assert header == json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    recipe = header["provenance"]["config"]
     assert header["provenance"]["seed"] == 0
-    assert (recipe["market"], recipe["n_paths"]) == (name, RECIPES[name].n_paths)
-    assert recipe["training"]["steps"] == RECIPES[name].training.steps
+    assert header["provenance"]["config"] == json.loads(json.dumps(asdict(RECIPES[name])))
+    scored = load_filter_scores().attrs["provenance"]["inputs"][f"{name} 0"]
+    assert scored["sha256"] == sha256_file(file)
+
+
+def test_the_study_refuses_a_filter_of_another_recipe(tmp_path):
+    MarketMamba(TINY).save(tmp_path / "equity_index-0.safetensors", provenance={"seed": 0, "config": {"steps": 5}})
+    with pytest.raises(InputError, match=r"equity_index-0.safetensors: trained by another recipe than today's"):
+        filter_study.run_study(tmp_path)
 
 
 def test_the_stored_table_is_whole_and_shares_are_of_the_ceiling():
@@ -263,9 +273,24 @@ def test_the_stored_table_is_whole_and_shares_are_of_the_ceiling():
     counts = scores.groupby(["filter", "market"]).size().unstack()
     assert list(counts.columns) == list(BOOK_MARKETS)
     assert (counts.loc[list(SHIPPED)] == 3).all(axis=None)
-    ceiling = scores[scores["filter"] == "bayes_filter"]
+    ceiling = scores[scores["filter"] == "ceiling"]
     assert ceiling[["auc_share", "balanced_accuracy_share"]].eq(1.0).all(axis=None)
-    assert (scores[scores["filter"] != "bayes_filter"]["auc_share"] < 1.0).all()
+    assert (scores[scores["filter"] != "ceiling"]["auc_share"] < 1.0).all()
+
+
+def test_the_stored_table_is_what_was_asked_for():
+    """At home on every score and with every seed; `universal` as chapter 7 tells it: a hair short on two markets."""
+    scores = load_filter_scores().set_index(["filter", "market"]).sort_index()
+    home = scores.loc[("equity_index", "equity_index")]
+    assert (home["auc_share"] >= 0.98).all()
+    assert (home["balanced_accuracy_share"] >= 0.975).all()
+    assert (home["calibration_error"] <= 0.02).all()
+    assert (home["false_switches"] <= 6.5).all()
+    assert (home["delay_into_chaos"] <= 14).all()
+    shares = scores["auc_share"].groupby(level=[0, 1]).mean()["universal"]
+    assert shares["fast_reverting"] >= 0.95
+    assert shares["equity_index"] >= 0.93 - 0.01
+    assert shares["slow_reverting"] >= 0.88 - 0.02
 
 
 def test_the_command_trains_and_refuses(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Bars as they come: `update` takes the next one and refuses every other, with the reason and without a trace."""
 
 import datetime as dt
+import math
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 
 from companion.errors import InputError
 from companion.mamba import MarketMamba, MarketMambaConfig
-from companion.regimes import EwmaKMeans, RegimeDetector, detector, expected_calibration_error, fit_detector
+from companion.regimes import (
+    EwmaKMeans,
+    NeuralRegimeFilter,
+    RegimeDetector,
+    detector,
+    expected_calibration_error,
+    fit_detector,
+)
 
 DETERMINISTIC = settings(derandomize=True, deadline=None, max_examples=100)
 MONDAY = dt.datetime(2024, 1, 1, 16)
@@ -100,6 +108,15 @@ def test_the_reason_is_said(fitted, later, message):
     assert fitted.update(0.01, MONDAY + DAY).n_bars == 2
 
 
+def test_bars_that_come_every_few_days_are_of_another_frequency(fitted):
+    dates = [MONDAY + 2 * i * DAY for i in range(5)]
+    bars(fitted, *dates)
+    with pytest.raises(ValueError, match=r"5 gaps in a row of more than one bar of 1 days .* another frequency"):
+        fitted.update(0.01, dates[-1] + 2 * DAY)
+    assert fitted.update(0.01, dates[-1] + DAY).n_bars == 6
+    assert fitted.update(0.01, dates[-1] + 4 * DAY).n_bars == 7
+
+
 def test_a_stream_has_timestamps_at_every_bar_or_at_none(fitted):
     fitted.reset().update(0.01)
     with pytest.raises(ValueError, match=r"the bars before had none: call reset\(\)"):
@@ -146,6 +163,8 @@ def test_the_longest_closures_of_new_york_since_1990_pass_where_they_are_asked_f
         ({"bar": dt.timedelta(-1)}, "must be a positive"),
         ({"bar": None}, "bar = None"),
         ({"longest_gap": 0}, "longest_gap = 0"),
+        ({"longest_gap": math.nan}, "longest_gap = nan must be a whole number"),
+        ({"longest_gap": "x"}, "longest_gap = 'x' must be a whole number"),
     ],
 )
 def test_reset_checks_the_stream_and_keeps_the_old_one(fitted, stream, message):
@@ -209,3 +228,19 @@ def test_a_damaged_file_is_refused(tmp_path, old, new, message):
     path.write_text(detector.FITTED.read_text().replace(old, new))
     with pytest.raises(InputError, match=rf"detector.json: {message}.*make it again"):
         detector.read_fitted(path, model=detector.MODEL)
+
+
+@pytest.mark.parametrize("value", ["0.01", True, None, [0.01]])
+def test_what_is_no_number_is_no_return(fitted, value):
+    fitted.reset()
+    with pytest.raises(ValueError, match="log_return"):
+        fitted.update(value)
+    assert fitted.update(0.01).n_bars == 1
+
+
+@pytest.mark.parametrize("load", [RegimeDetector.load_pretrained, NeuralRegimeFilter.load_pretrained])
+def test_a_shipped_detector_refuses_bad_settings(load):
+    with pytest.raises(ValueError, match="warm_up = -5 must not be negative"):
+        load(warm_up=-5)
+    with pytest.raises(ValueError, match="enter"):
+        load(enter=0.2, leave=0.4)

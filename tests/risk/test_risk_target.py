@@ -24,7 +24,7 @@ from companion.risk import (
     reference_price,
     vol_target_qty_cap,
 )
-from companion.risk._decimal import DOWN, UP
+from companion.risk._decimal import DOWN, UP, to_decimal
 
 # 10,000 examples of the three tests of the target alone, and 500 of its parts.
 PROPERTY = settings(derandomize=True, deadline=None)
@@ -328,6 +328,8 @@ def test_the_reference_price_ladder():
     assert reference_price(None, ask, close) == (close, Reason.NO_QUOTE)
     assert reference_price(bid, Decimal("NaN"), Decimal(0)) == (None, Reason.NO_PRICE)
     assert reference_price(None, None, None) == (None, Reason.NO_PRICE)
+    assert reference_price(Decimal(50), Decimal(100), close) == (Decimal(75), None)
+    assert reference_price(Decimal(50), Decimal("100.1"), close) == (close, Reason.NO_QUOTE)  # a stub
 
 
 def test_the_mid_is_exact_where_the_listing_made_a_float_of_it():
@@ -383,3 +385,15 @@ def test_nautilus_itself():
     target = call(instrument=provider.btcusdt_perp_binance(), equity=objects.Money(100_000, usdt), **amounts)
     assert target == call()
     assert str(objects.Quantity.from_str(str(target.quantity))) == str(target.quantity)
+
+
+def test_a_decimal_of_another_class_is_one_and_an_amount_may_answer_with_a_float():
+    class Money(Decimal):
+        pass
+
+    class Price:
+        def as_decimal(self):
+            return 100.5
+
+    assert type(to_decimal(Money(3), "equity")) is Decimal
+    assert to_decimal(Price(), "price") == Decimal("100.5")

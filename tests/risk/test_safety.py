@@ -317,3 +317,11 @@ def test_a_monitor_without_input_rules_says_so(monitor, both):
         monitor.alarms(log_returns=np.zeros(10))
     with pytest.raises(ValueError, match="one number"):
         both.check_input([0.01])
+
+
+@pytest.mark.parametrize("value", ["x", None, "0.01", np.inf])
+def test_what_is_no_number_is_unsafe(both, value):
+    both.reset()
+    reading = both.check_input(value)
+    assert (reading.safe, reading.rule) == (False, "invalid")
+    assert both.check_safety(["x"] * D).reason == "non-finite state"
