@@ -43,10 +43,11 @@ def bars(fitted, *timestamps):
 def test_a_refused_bar_leaves_no_trace(fitted, stream):
     """Gaps in hours. What was refused, for its return or its time, has no part in any later reading."""
     fitted.reset()
-    now, taken, readings = MONDAY, [], []
+    now, taken, readings, n_long = MONDAY, [], [], 0
     for value, hours in stream:
         later = now + dt.timedelta(hours=hours)
-        legal = abs(value) <= 10 and (not taken or 18 <= hours <= 126)
+        long = bool(taken) and hours > 30
+        legal = abs(value) <= 10 and (not taken or 18 <= hours <= 126) and not (long and n_long == 4)
         try:
             readings.append(fitted.update(value, later))
         except ValueError:
@@ -54,7 +55,7 @@ def test_a_refused_bar_leaves_no_trace(fitted, stream):
         else:
             assert legal
             taken.append(value)
-            now = later
+            now, n_long = later, n_long + 1 if long else 0
     fitted.reset()
     assert readings == [fitted.update(value) for value in taken]
 
