@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from companion.errors import InputError
+from companion.heston import RegimeSwitchingHeston, bayes_filter
 from companion.regimes import (
     AblationConfig,
     EwmaKMeans,
@@ -182,6 +183,19 @@ def test_the_stored_table_is_the_one_of_this_recipe():
     assert seeds == {row: AblationConfig().seeds for row in ROWS} | dict.fromkeys(BASELINES, (0,))
     assert runs["auc"].between(0.5, 1).all()
     assert runs[["latent_leak", "score_leak"]].to_numpy().min() >= 0
+
+
+def test_every_seed_of_the_shipped_recipe_has_its_share_of_the_ceiling():
+    """K-Means on the unsupervised latent, against the best possible observer of the same paths."""
+    market, test = RegimeSwitchingHeston.equity_index(), AblationConfig().test
+    paths = market.simulate(n_paths=test.n_paths, n_steps=test.n_bars, seed=test.seed)
+    chaos = bayes_filter(paths.log_returns, market, n_particles=3000, seed=1)[:, 60:, 1]
+    truth, runs = paths.regime[:, 61:], load_target_ablation().set_index("row").loc["variance_20_60_noise"]
+    for score, best, share in (
+        ("auc", auc(truth, chaos), 0.86),
+        ("balanced_accuracy", balanced_accuracy(truth, chaos > market.stationary[1]), 0.84),
+    ):
+        assert ((runs[score] - 0.5) / (best - 0.5) >= share).all()
 
 
 def test_the_last_row_is_the_recipe_of_the_shipped_model():
