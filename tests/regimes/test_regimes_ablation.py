@@ -13,6 +13,7 @@ from companion.regimes import (
     AblationConfig,
     EwmaKMeans,
     auc,
+    balanced_accuracy,
     leak,
     load_target_ablation,
     score_detector,
