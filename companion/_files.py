@@ -1,6 +1,7 @@
 """Files that are either the old version or the new one, never half of either; and where they came from."""
 
 import hashlib
+import json
 import os
 import platform
 import tempfile
@@ -62,6 +63,22 @@ def sha256_folder(path: str | Path) -> str:
     """SHA-256 of the names and the bytes of the files that lie in a folder, in hexadecimal."""
     files = sorted(file for file in Path(path).iterdir() if file.is_file())
     return hashlib.sha256("".join(f"{sha256_file(file)}  {file.name}\n" for file in files).encode()).hexdigest()
+
+
+def read_json(path: Path, *, remedy: str) -> Any:
+    """Content of a JSON file of ours.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not JSON; the message ends in `remedy`.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: can not be read ({error.strerror}); {remedy}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: content is not JSON ({error}); {remedy}") from error
 
 
 def provenance(*, seed: int | None, config: Mapping[str, Any], inputs: Mapping[str, str | Path]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from companion._files import atomic_write_text, provenance
+from companion._files import atomic_write_text, provenance, read_json
 from companion.errors import InputError
 from companion.heston import RegimeSwitchingHeston
 from companion.mamba import MarketMamba
@@ -47,7 +47,7 @@ def _filter(name: str, seed: int, work: Path) -> NeuralRegimeFilter:
     file = _file(name, seed, work)
     if not file.exists() and run_step(train_filter.STEP, ["--market", name, "--seed", str(seed), "--out", str(file)]):
         raise InputError(f"{file}: its training ended without it; start again to go on from there")
-    made = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["provenance"]
+    made = read_json(file.with_suffix(".json"), remedy=f"delete {file} to train it anew")["provenance"]
     if (made["seed"], made["config"]) != (seed, json.loads(json.dumps(asdict(RECIPES[name])))):
         raise InputError(f"{file}: trained by another recipe than today's; delete it to train it anew")
     return NeuralRegimeFilter.from_network(MarketMamba.load(file))

@@ -1,5 +1,6 @@
 """How sure we are of a score: whole paths are drawn again, since the bars of one path depend on one another."""
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -92,10 +93,7 @@ def paired_difference(
     n_resamples, level, seed
         See `bootstrap_over_paths`, which also says what is raised.
     """
-    y, one, two = (np.asarray(array) for array in (truth, a, b))
-    chosen = _choose([y, one, two], n_resamples, level, seed)
-    draws = _draws(score, [y, one], chosen) - _draws(score, [y, two], chosen)
-    return _interval(score(y, one) - score(y, two), draws, level)
+    return _of_two(operator.sub, score, (a, b), truth, n_resamples, level, seed)
 
 
 def share_of_ceiling(
@@ -113,10 +111,27 @@ def share_of_ceiling(
     For `auc` and `balanced_accuracy`, of which a coin has one half. `ceiling` holds the forecasts of the best possible
     observer (`companion.heston.bayes_filter`); the other arguments are those of `paired_difference`.
     """
-    y, one, best = (np.asarray(array) for array in (truth, forecast, ceiling))
-    chosen = _choose([y, one, best], n_resamples, level, seed)
-    draws = (_draws(score, [y, one], chosen) - 0.5) / (_draws(score, [y, best], chosen) - 0.5)
-    return _interval((score(y, one) - 0.5) / (score(y, best) - 0.5), draws, level)
+
+    def share(own: Any, best: Any) -> Any:
+        return (own - 0.5) / (best - 0.5)
+
+    return _of_two(share, score, (forecast, ceiling), truth, n_resamples, level, seed)
+
+
+def _of_two(
+    combine: Callable[[Any, Any], Any],
+    score: Callable[..., float],
+    forecasts: tuple[ArrayLike, ArrayLike],
+    truth: ArrayLike,
+    n_resamples: int,
+    level: float,
+    seed: int | np.random.Generator,
+) -> Interval:
+    """Interval of what `combine` makes of the scores of two forecasts, both taken on the same resamples."""
+    y, one, two = (np.asarray(array) for array in (truth, *forecasts))
+    chosen = _choose([y, one, two], n_resamples, level, seed)
+    draws = combine(*(_draws(score, [y, forecast], chosen) for forecast in (one, two)))
+    return _interval(combine(score(y, one), score(y, two)), draws, level)
 
 
 def _choose(

@@ -1,13 +1,12 @@
 """`RegimeDetector`: K-Means on what the trained Mamba remembers of the returns so far."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from companion._files import sha256_file
+from companion._files import read_json, sha256_file
 from companion.errors import InputError
 from companion.regimes._returns import Floats, Labels
 from companion.regimes.clusters import KMeansRegimes
@@ -121,12 +120,7 @@ class RegimeDetector(KMeansRegimes, LatentFilter):
 
 def read_fitted(path: Path, *, model: Path) -> dict[str, Any]:
     """`RegimeDetector.parameters` from a file that `fit_detector` wrote, if they belong to the checkpoint `model`."""
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: can not be read ({error.strerror}); {REMEDY}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: content is not JSON ({error}); {REMEDY}") from error
+    stored = read_json(path, remedy=REMEDY)
     try:
         version, parameters = stored["format_version"], dict(stored["parameters"])
         fitted_on = stored["provenance"]["inputs"]["model"]["sha256"]

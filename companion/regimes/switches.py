@@ -1,7 +1,9 @@
 """How called regimes follow the true ones: switches answered, missed and false, and the delay of the answers."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -44,16 +46,44 @@ def _spells(regime: ArrayLike, predicted: ArrayLike) -> _Spells:
     return _Spells(path_of.astype(np.int64), regime_of.astype(np.int64), delay, n_false, truth.shape[1])
 
 
-def _once(regime: ArrayLike) -> Floats:
-    return np.ones((1, len(np.atleast_2d(np.asarray(regime)))))
+Measure = Callable[[_Spells, Floats], Floats]
+"""A score (n_resamples,) of the spells where path i comes counts[:, i] times, with counts (n_resamples, n_paths)."""
 
 
-def _false_switches(regime: ArrayLike, predicted: ArrayLike, counts: Floats) -> Floats:
-    spells = _spells(regime, predicted)
+def _false(spells: _Spells, counts: Floats) -> Floats:
     return 1000.0 * (counts @ spells.n_false) / (counts.sum(axis=1) * spells.n_bars)
 
 
-@counted(_false_switches)
+def _delay(spells: _Spells, counts: Floats, into: tuple[int, ...] = (0, 1)) -> Floats:
+    """Median over the spells of the regimes `into`; NaN of none."""
+    wanted = np.isin(spells.regime, into)
+    delay, path = spells.delay[wanted], spells.path[wanted]
+    order = np.argsort(delay)
+    up_to = np.cumsum(counts[:, path[order]], axis=1)
+    if not delay.size or not up_to[:, -1].all():
+        return np.full(len(counts), np.nan)
+    middle = [(up_to <= below[:, None]).sum(axis=1) for below in ((up_to[:, -1] - 1) // 2, up_to[:, -1] // 2)]
+    return 0.5 * (delay[order][middle[0]] + delay[order][middle[1]])
+
+
+_into_stable, _into_chaos = partial(_delay, into=(0,)), partial(_delay, into=(1,))
+
+
+def _missed(spells: _Spells, counts: Floats) -> Floats:
+    weight = counts[:, spells.path]
+    with np.errstate(invalid="ignore"):  # of no spell the share is not a number
+        return weight @ np.isinf(spells.delay) / weight.sum(axis=1)
+
+
+def _resampled(measure: Measure) -> Callable[[ArrayLike, ArrayLike, Floats], Floats]:
+    return lambda regime, predicted, counts: measure(_spells(regime, predicted), counts)
+
+
+def _value(measure: Measure, spells: _Spells) -> float:
+    return float(measure(spells, np.ones((1, len(spells.n_false))))[0])
+
+
+@counted(_resampled(_false))
 def false_switches(regime: ArrayLike, predicted: ArrayLike) -> float:
     """Called switches that answer no true one, per 1,000 bars.
 
@@ -65,26 +95,10 @@ def false_switches(regime: ArrayLike, predicted: ArrayLike) -> float:
     regime, predicted : array_like of int, shape (n_bars,) or (n_paths, n_bars)
         True and called regimes, 0 or 1.
     """
-    return float(_false_switches(regime, predicted, _once(regime))[0])
+    return _value(_false, _spells(regime, predicted))
 
 
-def _median_delay(spells: _Spells, counts: Floats, into: tuple[int, ...]) -> Floats:
-    """Median over the spells of the regimes `into`, each spell as often as its path: (n_resamples,); NaN of none."""
-    wanted = np.isin(spells.regime, into)
-    delay, path = spells.delay[wanted], spells.path[wanted]
-    order = np.argsort(delay)
-    up_to = np.cumsum(counts[:, path[order]], axis=1)
-    if not delay.size or not up_to[:, -1].all():
-        return np.full(len(counts), np.nan)
-    middle = [(up_to <= below[:, None]).sum(axis=1) for below in ((up_to[:, -1] - 1) // 2, up_to[:, -1] // 2)]
-    return 0.5 * (delay[order][middle[0]] + delay[order][middle[1]])
-
-
-def _delay(regime: ArrayLike, predicted: ArrayLike, counts: Floats) -> Floats:
-    return _median_delay(_spells(regime, predicted), counts, (0, 1))
-
-
-@counted(_delay)
+@counted(_resampled(_delay))
 def switch_delay(regime: ArrayLike, predicted: ArrayLike) -> float:
     """Median bars from a true switch, in either direction, to the first bar at which the call agrees with it.
 
@@ -92,43 +106,28 @@ def switch_delay(regime: ArrayLike, predicted: ArrayLike) -> float:
     detector can not gain by missing the hard ones. The spell in which a path begins has no switch and no delay. NaN
     when there is no switch. The arguments are those of `false_switches`.
     """
-    return float(_delay(regime, predicted, _once(regime))[0])
+    return _value(_delay, _spells(regime, predicted))
 
 
-def _delay_into_chaos(regime: ArrayLike, predicted: ArrayLike, counts: Floats) -> Floats:
-    return _median_delay(_spells(regime, predicted), counts, (1,))
-
-
-@counted(_delay_into_chaos)
+@counted(_resampled(_into_chaos))
 def delay_into_chaos(regime: ArrayLike, predicted: ArrayLike) -> float:
     """`switch_delay` of the switches from stable to chaos alone."""
-    return float(_delay_into_chaos(regime, predicted, _once(regime))[0])
+    return _value(_into_chaos, _spells(regime, predicted))
 
 
-def _delay_into_stable(regime: ArrayLike, predicted: ArrayLike, counts: Floats) -> Floats:
-    return _median_delay(_spells(regime, predicted), counts, (0,))
-
-
-@counted(_delay_into_stable)
+@counted(_resampled(_into_stable))
 def delay_into_stable(regime: ArrayLike, predicted: ArrayLike) -> float:
     """`switch_delay` of the switches from chaos to stable alone."""
-    return float(_delay_into_stable(regime, predicted, _once(regime))[0])
+    return _value(_into_stable, _spells(regime, predicted))
 
 
-def _missed_spells(regime: ArrayLike, predicted: ArrayLike, counts: Floats) -> Floats:
-    spells = _spells(regime, predicted)
-    weight = counts[:, spells.path]
-    with np.errstate(invalid="ignore"):  # of no spell the share is not a number
-        return weight @ np.isinf(spells.delay) / weight.sum(axis=1)
-
-
-@counted(_missed_spells)
+@counted(_resampled(_missed))
 def missed_spells(regime: ArrayLike, predicted: ArrayLike) -> float:
     """Share of the true switches whose spell ended before it was ever called; NaN when there is no switch.
 
     The arguments are those of `false_switches`.
     """
-    return float(_missed_spells(regime, predicted, _once(regime))[0])
+    return _value(_missed, _spells(regime, predicted))
 
 
 @dataclass(frozen=True)
@@ -157,11 +156,12 @@ class SwitchStatistics:
 
 def switch_statistics(regime: ArrayLike, predicted: ArrayLike) -> SwitchStatistics:
     """Compare called switches with true ones, path by path; the arguments are those of `false_switches`."""
+    spells = _spells(regime, predicted)
     return SwitchStatistics(
-        false_per_1000=false_switches(regime, predicted),
-        delay=switch_delay(regime, predicted),
-        delay_into_chaos=delay_into_chaos(regime, predicted),
-        delay_into_stable=delay_into_stable(regime, predicted),
-        missed=missed_spells(regime, predicted),
-        n_switches=len(_spells(regime, predicted).path),
+        false_per_1000=_value(_false, spells),
+        delay=_value(_delay, spells),
+        delay_into_chaos=_value(_into_chaos, spells),
+        delay_into_stable=_value(_into_stable, spells),
+        missed=_value(_missed, spells),
+        n_switches=len(spells.path),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from companion._files import read_json
 from companion.errors import InputError
 from companion.regimes.base import RegimeFilter, as_paths
 from companion.regimes.leak import leak
@@ -173,12 +174,7 @@ def load_target_ablation(path: str | Path | None = None) -> "pd.DataFrame":
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: can not be read ({error.strerror}); {REMEDY}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: content is not JSON ({error}); {REMEDY}") from error
+    stored = read_json(path, remedy=REMEDY)
     version = stored.get("format_version") if isinstance(stored, dict) else None
     if version != FORMAT_VERSION or not {"runs", "provenance"} <= set(stored):
         raise InputError(f"{path}: format_version is {version!r}, this version reads {FORMAT_VERSION}; {REMEDY}")
