@@ -43,7 +43,7 @@ pipeline: $(READY)  ## simulate, train, read regimes from the S&P 500, backtest:
 shipped: $(READY)  ## train the models that ship with the package anew: on the same machine, to the same bytes
 	$(BIN)/companion generate-heston
 	$(BIN)/companion train-mamba --out companion/mamba/pretrained/market.safetensors
-	$(BIN)/python -m companion.regimes.fit_detector
+	$(BIN)/python -m companion.pipeline.fit_detector
 	$(BIN)/companion train-filter --market equity_index --out companion/regimes/pretrained/equity_index.safetensors
 	$(BIN)/companion train-filter --market universal --out companion/regimes/pretrained/universal.safetensors
 

@@ -16,8 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from companion.heston import HestonParams, RegimeSwitchingHeston, bayes_filter, simulate_heston
-from companion.heston._blocks import for_blocks
-from companion.heston._random import fill_normals, key_from_seed
+from companion.heston.kernels._blocks import for_blocks
+from companion.heston.kernels._random import fill_normals, key_from_seed
 
 PARAMS = HestonParams(mu=0.05, kappa=5.0, theta=0.04, xi=0.5, rho=-0.7, v0=0.04)
 DT, S0 = 1 / 252, 100.0

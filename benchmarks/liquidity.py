@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 import duckdb
 from _timing import THREADS, Row, main, race
 
-from companion.risk.liquidity import calibrate_liquidity
+from companion.datasets._liquidity import calibrate_liquidity
 
 BYTES_PER_LINE = 94
 # VmHWM, because getrusage's figure is inherited from the process that started this one.
 PEAK = r"""
 import re, sys
 from pathlib import Path
-from companion.risk.liquidity import calibrate_liquidity
+from companion.datasets._liquidity import calibrate_liquidity
 calibrate_liquidity(sys.argv[1])
 print(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 """

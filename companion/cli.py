@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 
 import companion
-from companion.pipeline.step import OneLineParser
-from companion.pipeline.step import main as run_step
+from companion.pipeline._step import OneLineParser
+from companion.pipeline._step import main as run_step
 
 STEPS = {
     "generate-heston": "simulate a regime-switching Heston market",

@@ -139,7 +139,11 @@ def test_the_table_of_rooms_has_no_circle() -> None:
         ("heston.params", "from companion import regimes", "heston may import no other room"),
         ("heston.params", "from ..regimes import scores", "heston may import no other room"),
         ("heston.params", "from .. import regimes", "heston may import no other room"),
-        ("heston.params", "def f():\n    from companion.regimes.scores import auc", "heston may import no other room"),
+        (
+            "heston.params",
+            "def f():\n    from companion.evaluation._scores import auc",
+            "heston may import no other room",
+        ),
         ("backtest.engine", "from companion.pipeline import step", "backtest may import ['regimes', 'risk']"),
         ("risk.sizing", "import pandas as pd", "must stay pure"),
         ("risk.sizing", "from datetime import datetime", "must stay pure"),
@@ -166,7 +170,7 @@ def test_an_import_that_runs_upwards_is_found(module: str, source: str, problem:
     ("module", "source", "is_package"),
     [
         ("regimes.detector", "from companion.mamba import MarketMamba\nfrom .base import RegimeFilter", False),
-        ("regimes", "from .base import RegimeFilter\nfrom companion.regimes.scores import auc", True),
+        ("regimes", "from .base import RegimeFilter\nfrom companion.evaluation._scores import auc", True),
         ("execution.nautilus.strategy", "import nautilus_trader.trading\nimport datetime", False),
         ("risk.sizing", "from companion.errors import InputError\nimport companion", False),
         ("cli", "from companion.pipeline import step\nfrom companion import doctor", False),

@@ -3,17 +3,6 @@
 Nothing here touches the network: the series ship inside the packages `arch` and `skfolio`.
 """
 
-from companion.datasets.cards import CARDS, DataCard, values_sha256
-from companion.datasets.prices import check_prices, log_returns, read_prices
-from companion.datasets.sp500 import load_sp500, load_sp500_close
+import lazy_loader
 
-__all__ = [
-    "CARDS",
-    "DataCard",
-    "check_prices",
-    "load_sp500",
-    "load_sp500_close",
-    "log_returns",
-    "read_prices",
-    "values_sha256",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

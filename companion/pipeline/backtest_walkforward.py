@@ -20,9 +20,9 @@ from companion.backtest import (
     walk_forward_probabilities,
 )
 from companion.errors import InputError
+from companion.pipeline._report import report_html
+from companion.pipeline._step import Report, Step, main
 from companion.pipeline.extract_regimes import read_regimes
-from companion.pipeline.report import report_html
-from companion.pipeline.step import Report, Step, main
 from companion.regimes import EwmaKMeans, GarchKMeans, GaussianHmmFilter, hysteresis
 
 FORMAT = 1

@@ -14,11 +14,11 @@ from companion._tables import read_table, write_table
 from companion.datasets import CARDS, load_sp500, load_sp500_close, log_returns, read_prices
 from companion.errors import InputError
 from companion.heston import RegimePaths
-from companion.heston.ensemble import MARKETS, open_ensemble
+from companion.heston._ensemble import MARKETS, open_ensemble
 from companion.mamba import MarketMamba
-from companion.pipeline.step import Report, Step, main
+from companion.pipeline._step import Report, Step, main
 from companion.regimes import RegimeDetector
-from companion.regimes.hysteresis import ENTER, LEAVE
+from companion.regimes._hysteresis import ENTER, LEAVE
 
 KIND = "regimes"
 COLUMNS = {

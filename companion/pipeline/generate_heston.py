@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from companion.errors import InputError
-from companion.heston.ensemble import Ensemble, open_ensemble, read_blocks, write_ensemble
-from companion.pipeline.step import Report, Step, main
+from companion.heston._ensemble import Ensemble, open_ensemble, read_blocks, write_ensemble
+from companion.pipeline._step import Report, Step, main
 
 MOST_BARS = 50_000_000  # what `read_paths` reads: half a GB
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from companion._files import provenance
 from companion.errors import InputError
-from companion.pipeline.step import Report, Step, main
-from companion.regimes.filter_training import MARKETS, RECIPES, FilterRecipe, train_filter
+from companion.pipeline._step import Report, Step, main
+from companion.regimes._filter_training import MARKETS, RECIPES, FilterRecipe, train_filter
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from companion._files import provenance
 from companion.errors import InputError
 from companion.mamba import MarketMambaConfig, TrainConfig, train
+from companion.pipeline._step import Report, Step, main
 from companion.pipeline.generate_heston import read_paths
-from companion.pipeline.step import Report, Step, main
 
 
 @dataclass(frozen=True)

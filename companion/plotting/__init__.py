@@ -5,26 +5,6 @@ a notebook then stores a figure as plain, rounded numbers and nothing else. The 
 one color each everywhere; every figure carries an alternative text for readers who can not see it.
 """
 
-from companion.plotting._compose import animate, stack
-from companion.plotting._figures import bars, heatmap, histogram, lines, reliability, scatter
-from companion.plotting._regimes import regimes
-from companion.plotting._store import MIME, stored
-from companion.plotting._style import CHAOS, COLORS, STABLE, thin
+import lazy_loader
 
-__all__ = [
-    "CHAOS",
-    "COLORS",
-    "MIME",
-    "STABLE",
-    "animate",
-    "bars",
-    "heatmap",
-    "histogram",
-    "lines",
-    "regimes",
-    "reliability",
-    "scatter",
-    "stack",
-    "stored",
-    "thin",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,15 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from companion.heston import (
-    FilterRun,
-    HestonParams,
-    RegimePaths,
-    RegimeSwitchingHeston,
-    _blocks,
-    bayes_filter,
-    run_bayes_filter,
-)
+from companion.heston import FilterRun, HestonParams, RegimePaths, RegimeSwitchingHeston, bayes_filter, run_bayes_filter
+from companion.heston.kernels import _blocks
 
 BASE = RegimeSwitchingHeston.equity_index()
 FAST = 4 * 252.0  # at this kappa one of four daily substeps carries the variance all the way to theta

@@ -13,9 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from companion._runs import _workers
 from companion.errors import InputError
-from companion.heston import RegimeSwitchingHeston, _blocks, _workers, ensemble
-from companion.heston.ensemble import Ensemble, file_name, open_ensemble, read_blocks, write_ensemble
+from companion.heston import RegimeSwitchingHeston
+from companion.heston import _ensemble as ensemble
+from companion.heston._ensemble import Ensemble, file_name, open_ensemble, read_blocks, write_ensemble
+from companion.heston.kernels import _blocks
 
 SMALL = Ensemble(paths=50, bars=20, block=7, seed=3)
 MANY = Ensemble(paths=3000, bars=250, block=100, seed=3)
@@ -323,7 +326,7 @@ def test_bad_argument_is_named(arguments, says):
 def test_memory_does_not_grow_with_the_number_of_blocks(tmp_path):
     """60 more blocks are 100 MB of files and more in memory; the peak may move by a few blocks."""
     program = (
-        "import resource, sys; from companion.heston.ensemble import *\n"
+        "import resource, sys; from companion.heston._ensemble import *\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "seen = {}\n"
         "def report(done, total): seen[done] = peak()\n"

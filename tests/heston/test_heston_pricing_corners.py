@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from companion.heston import HestonParams, heston_call_price, heston_put_price, variance_law
-from companion.heston.pricing import _best_ray
+from companion.heston._pricing import _best_ray
 
 POINTS = 40  # per unit of log x, at the first step: 76 units, halved a few times, are a few milliseconds
 

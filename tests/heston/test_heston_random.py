@@ -7,8 +7,8 @@ import pytest
 from numba import njit
 from scipy import stats
 
-from companion.heston._elementary import cos_sin_turns, exp, expm1, log
-from companion.heston._random import box_muller, fill_normals, key_from_seed, philox, uniform_pair
+from companion.heston.kernels._elementary import cos_sin_turns, exp, expm1, log
+from companion.heston.kernels._random import box_muller, fill_normals, key_from_seed, philox, uniform_pair
 
 N = 100_000
 

@@ -8,15 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from companion.heston import (
-    HestonParams,
-    _blocks,
-    heston_call_price,
-    simulate,
-    simulate_heston,
-    simulate_heston_terminal,
-    variance_law,
-)
+from companion.heston import HestonParams, heston_call_price, simulate_heston, simulate_heston_terminal, variance_law
+from companion.heston import _simulate as simulate
+from companion.heston.kernels import _blocks
 
 CALM = HestonParams(mu=0.07, kappa=5.0, theta=0.04, xi=0.5, rho=-0.7, v0=0.06)
 ANDERSEN_1 = HestonParams(mu=0.0, kappa=0.5, theta=0.04, xi=1.0, rho=-0.9, v0=0.04)  # Feller broken by a factor 25

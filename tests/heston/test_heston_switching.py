@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from companion.heston import HestonParams, RegimeSwitchingHeston, _blocks, excess_kurtosis, skewness
-from companion.heston._regime_scheme import VARIANCE_FLOOR
+from companion.datasets import excess_kurtosis, skewness
+from companion.heston import HestonParams, RegimeSwitchingHeston
+from companion.heston.kernels import _blocks
+from companion.heston.kernels._regime_scheme import VARIANCE_FLOOR
 
 BASE = RegimeSwitchingHeston.equity_index()
 

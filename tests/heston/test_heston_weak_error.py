@@ -69,7 +69,7 @@ def test_standard_error_is_the_spread_over_seeds(scheme: str, rho: float) -> Non
 
 
 def test_paths_are_simulated_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("companion.heston.weak_error"), "MOST_AT_ONCE", 300)
+    monkeypatch.setattr(importlib.import_module("companion.heston._weak_error"), "MOST_AT_ONCE", 300)
     params, _ = CASES["III"]
     result = weak_error(params, strikes=(100.0,), maturity=1.0, steps_per_year=[4, 8], n_paths=1000, seed=3)
     assert result.error.shape == result.standard_error.shape == (2, 1)

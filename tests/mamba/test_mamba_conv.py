@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from companion.mamba._conv_op import causal_conv_silu
+from companion.mamba.kernels._conv_op import causal_conv_silu
 
 
 def plain(u, weight, bias):

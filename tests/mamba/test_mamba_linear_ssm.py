@@ -8,7 +8,7 @@ from numpy.polynomial.legendre import Legendre
 from scipy.integrate import solve_ivp
 from scipy.linalg import solve_discrete_are
 
-from companion.mamba.linear_ssm import (
+from companion.mamba._linear_ssm import (
     discretize,
     hippo_legs,
     kalman_filter,

@@ -21,7 +21,7 @@ from companion.mamba import (
     market_features,
     past_log_variance,
 )
-from companion.mamba.train import initial_model
+from companion.mamba._train import initial_model
 
 SMALL = MarketMambaConfig(d_model=8, n_layers=2, d_state=4, horizons=(5, 20))
 

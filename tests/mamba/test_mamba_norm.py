@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.mamba._norm import RMSNorm
+from companion.mamba.kernels._norm import RMSNorm
 
 WIDTHS = st.sampled_from([1, 2, 7, 16, 64, 65])
 

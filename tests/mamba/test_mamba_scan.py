@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from companion.mamba import _scan_op, scan, selective_scan
+from companion.mamba import _scan as scan
+from companion.mamba import selective_scan
+from companion.mamba.kernels import _scan_op
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state")

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from companion.mamba import Mamba, MarketMamba, MarketMambaConfig
-from companion.mamba._step import MAX_BATCH, compiled_stack
-from companion.mamba.train import initial_model
+from companion.mamba._train import initial_model
+from companion.mamba.kernels._step import MAX_BATCH, compiled_stack
 
 SMALL = MarketMambaConfig(d_model=8, n_layers=3, d_state=5, d_conv=3, horizons=(5,))
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from companion.mamba import MarketMambaConfig, TrainConfig, market_features
-from companion.mamba.targets import TARGETS, future_log_variance, gaussian_nll
+from companion.mamba._targets import TARGETS, future_log_variance, gaussian_nll
 
 RNG = np.random.default_rng(0)
 RETURNS = 0.01 * RNG.standard_normal((3, 80))

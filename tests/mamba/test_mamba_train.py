@@ -11,7 +11,7 @@ import torch
 
 from companion.errors import InputError
 from companion.mamba import MarketMambaConfig, TrainConfig, future_log_variance, train
-from companion.mamba.train import learning_rate
+from companion.mamba._train import learning_rate
 
 SMALL = TrainConfig(
     model=MarketMambaConfig(d_model=8, n_layers=1, d_state=4, horizons=(5, 20)), steps=12, batch=4, length=48
@@ -175,7 +175,7 @@ def test_a_run_that_the_system_kills_goes_on_to_the_same_end(returns, tmp_path):
     script = (
         "import os, signal, sys, numpy as np\n"
         "from companion.mamba import MarketMambaConfig, TrainConfig, train\n"
-        f"from companion.mamba.train import TrainConfig\nconfig = {SMALL!r}\n"
+        f"from companion.mamba._train import TrainConfig\nconfig = {SMALL!r}\n"
         "kill = lambda done, n, loss: done == 8 and os.kill(os.getpid(), signal.SIGKILL)\n"
         "returns = np.load(sys.argv[1])\n"
         "train(returns, config, seed=1, checkpoint=sys.argv[2], checkpoint_every=5, progress=kill)\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from companion.cli import STEPS
-from companion.pipeline.step import main
+from companion.pipeline._step import main
 
 ROOT = Path(__file__).parents[2]
 PRINTED = re.compile(rf"^(?:\$ )?companion ({'|'.join(STEPS)})\b(.*)$", re.MULTILINE)

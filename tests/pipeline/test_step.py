@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from companion.errors import InputError
-from companion.pipeline.step import Step, check_output, guarded, main, make_config
+from companion.pipeline._step import Step, check_output, guarded, main, make_config
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,14 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 import pytest
+from studies.target_ablation_design import BASELINES, ROWS, STORED, DetectorScore, Sample
 
+from companion.datasets import load_target_ablation
 from companion.errors import InputError
+from companion.evaluation import auc, balanced_accuracy, leak, switch_statistics
 from companion.heston import RegimeSwitchingHeston, bayes_filter
-from companion.regimes import (
-    AblationConfig,
-    EwmaKMeans,
-    auc,
-    balanced_accuracy,
-    leak,
-    load_target_ablation,
-    score_detector,
-    summarize_runs,
-    switch_statistics,
-)
-from companion.regimes import ablation as command
-from companion.regimes.target_ablation import BASELINES, ROWS, STORED, DetectorScore, Sample
+from companion.regimes import AblationConfig, EwmaKMeans, score_detector, summarize_runs
+from studies import target_ablation as command
 
 FEW = ("next_return", "variance_20_60_noise")
 
@@ -177,7 +169,7 @@ def test_bad_input_and_an_interrupt_are_one_line(tmp_path, capsys, monkeypatch):
 
 
 def test_the_stored_table_is_the_one_of_this_recipe():
-    """A changed recipe, sample or row asks for a new run: python -m companion.regimes.ablation --store."""
+    """A changed recipe, sample or row asks for a new run: python -m studies.target_ablation --store."""
     runs = load_target_ablation()
     assert runs.attrs["provenance"]["config"] == AblationConfig().record()
     seeds = runs.groupby("row", sort=False)["seed"].apply(tuple).to_dict()

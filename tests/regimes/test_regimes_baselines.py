@@ -9,12 +9,13 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 
+from companion.evaluation import auc
 from companion.heston import RegimeSwitchingHeston, bayes_filter
-from companion.regimes import EwmaKMeans, auc
-from companion.regimes.baselines import log_ewma
-from companion.regimes.ceiling import BayesCeiling
-from companion.regimes.har import FLOOR, HarKMeans
-from companion.regimes.jump_model import JumpModelFilter
+from companion.regimes import EwmaKMeans
+from companion.regimes._baselines import log_ewma
+from companion.regimes._ceiling import BayesCeiling
+from companion.regimes._har import FLOOR, HarKMeans
+from companion.regimes._jump_model import JumpModelFilter
 
 MAKERS = {"har": HarKMeans, "jump": JumpModelFilter}
 BASE = RegimeSwitchingHeston.equity_index()

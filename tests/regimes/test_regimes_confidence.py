@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.cluster import KMeans
 
-from companion.regimes import (
-    PlattCalibration,
-    centroid_distances,
-    expected_calibration_error,
-    get_regime_confidence,
-    order_by_volatility,
-)
+from companion.evaluation import expected_calibration_error
+from companion.regimes import PlattCalibration, centroid_distances, get_regime_confidence, order_by_volatility
 
 DETERMINISTIC = settings(derandomize=True, deadline=None, max_examples=60)
 

@@ -11,8 +11,10 @@ from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from companion._checks import LARGEST_LOG_RETURN as LARGEST_HERE
+from companion.evaluation import auc, expected_calibration_error
 from companion.heston import RegimeSwitchingHeston
-from companion.heston.bayes_filter import LARGEST_LOG_RETURN
+from companion.heston._bayes_filter import LARGEST_LOG_RETURN
 from companion.mamba import MarketMamba, MarketMambaConfig
 from companion.regimes import (
     EwmaKMeans,
@@ -21,12 +23,9 @@ from companion.regimes import (
     NeuralRegimeFilter,
     PlattCalibration,
     RegimeDetector,
-    auc,
-    expected_calibration_error,
 )
-from companion.regimes._returns import LARGEST_LOG_RETURN as LARGEST_HERE
-from companion.regimes.har import HarKMeans
-from companion.regimes.jump_model import JumpModelFilter
+from companion.regimes._har import HarKMeans
+from companion.regimes._jump_model import JumpModelFilter
 
 MAKERS = {
     "ewma": EwmaKMeans,

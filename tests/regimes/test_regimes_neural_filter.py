@@ -11,21 +11,15 @@ from safetensors import safe_open
 
 from companion._files import sha256_file
 from companion.cli import main
+from companion.datasets import load_filter_scores
 from companion.errors import InputError
-from companion.heston import RegimeSwitchingHeston, bayes_filter
+from companion.evaluation import auc, bootstrap_over_paths, expected_calibration_error
+from companion.heston import RegimeSwitchingHeston, bayes_filter, random_market
 from companion.mamba import MarketMamba, MarketMambaConfig, TrainConfig, forecasts, train
-from companion.pipeline import filter_study
-from companion.regimes import (
-    NeuralRegimeFilter,
-    PlattCalibration,
-    auc,
-    bootstrap_over_paths,
-    expected_calibration_error,
-    load_filter_scores,
-    random_market,
-)
-from companion.regimes import neural_filter as module
-from companion.regimes.filter_training import RECIPES, FilterRecipe, calibrated, simulate_lessons, train_filter
+from companion.regimes import NeuralRegimeFilter, PlattCalibration
+from companion.regimes import _neural_filter as module
+from companion.regimes._filter_training import RECIPES, FilterRecipe, calibrated, simulate_lessons, train_filter
+from studies import filter_scores as filter_study
 
 SHIPPED = ("equity_index", "universal")
 BOOK_MARKETS = ("equity_index", "fast_reverting", "slow_reverting")

@@ -10,15 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from companion.errors import InputError
+from companion.evaluation import expected_calibration_error
 from companion.mamba import MarketMamba, MarketMambaConfig
-from companion.regimes import (
-    EwmaKMeans,
-    NeuralRegimeFilter,
-    RegimeDetector,
-    detector,
-    expected_calibration_error,
-    fit_detector,
-)
+from companion.pipeline import fit_detector
+from companion.regimes import EwmaKMeans, NeuralRegimeFilter, RegimeDetector
+from companion.regimes import _detector as detector
 
 DETERMINISTIC = settings(derandomize=True, deadline=None, max_examples=100)
 MONDAY = dt.datetime(2024, 1, 1, 16)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from companion.datasets import load_sp500
-from companion.risk.volatility import (
+from companion.risk._volatility import (
     ESTIMATORS,
     FAULTS,
     StreamingVolatility,
@@ -165,7 +165,7 @@ def test_working_in_pieces_changes_nothing(bars, monkeypatch):
     paths = np.stack([bars, bars[::-1]])
     whole = yang_zhang(paths, window=10, bars_per_year=252)
     for numbers in (1, 600):
-        monkeypatch.setattr("companion.risk.volatility.WINDOW_NUMBERS", numbers)
+        monkeypatch.setattr("companion.risk._volatility.WINDOW_NUMBERS", numbers)
         np.testing.assert_array_equal(yang_zhang(paths, window=10, bars_per_year=252), whole)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from companion.heston import HestonParams, simulate_heston
-from companion.risk.volatility import ESTIMATORS, rolling_volatility, yang_zhang_k
-from companion.risk.volatility_efficiency import (
+from companion.risk._volatility import ESTIMATORS, rolling_volatility, yang_zhang_k
+from companion.risk._volatility_efficiency import (
     Bars,
     bars_from_paths,
     brownian_paths,

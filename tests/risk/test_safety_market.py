@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from companion.evaluation import expected_calibration_error, inject_faults
 from companion.heston import RegimeSwitchingHeston
 from companion.mamba import latents, load_pretrained
-from companion.regimes import RegimeDetector, expected_calibration_error
-from companion.risk import SafetyMonitor, false_kill_interval, inject_faults
+from companion.regimes import RegimeDetector
+from companion.risk import SafetyMonitor, false_kill_interval
 
 N_PATHS, N_BARS, WARM_UP, FALSE_KILL = 1000, 2500, 60, 0.05
 MARKET = RegimeSwitchingHeston.equity_index()

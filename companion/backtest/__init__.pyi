@@ -1,0 +1,14 @@
+from ._bootstrap import SharpeInterval as SharpeInterval
+from ._bootstrap import sharpe_difference_interval as sharpe_difference_interval
+from ._bootstrap import sharpe_interval as sharpe_interval
+from ._costs import rebalance as rebalance
+from ._engine import BacktestResult as BacktestResult
+from ._engine import run_backtest as run_backtest
+from ._performance import Performance as Performance
+from ._performance import drawdown as drawdown
+from ._performance import performance as performance
+from ._performance import sharpe_ratio as sharpe_ratio
+from ._performance import sortino_ratio as sortino_ratio
+from ._walk_forward import WalkForwardSplit as WalkForwardSplit
+from ._walk_forward import walk_forward_probabilities as walk_forward_probabilities
+from ._walk_forward import walk_forward_splits as walk_forward_splits

@@ -1,0 +1,1 @@
+"""Compiled loops of the room, and the random numbers they draw."""

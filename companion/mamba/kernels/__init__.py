@@ -1,0 +1,1 @@
+"""Compiled operators of the room: scan, convolution, norm, one bar."""

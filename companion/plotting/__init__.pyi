@@ -1,0 +1,15 @@
+from ._compose import animate as animate
+from ._compose import stack as stack
+from ._figures import bars as bars
+from ._figures import heatmap as heatmap
+from ._figures import histogram as histogram
+from ._figures import lines as lines
+from ._figures import reliability as reliability
+from ._figures import scatter as scatter
+from ._regimes import regimes as regimes
+from ._store import MIME as MIME
+from ._store import stored as stored
+from ._style import CHAOS as CHAOS
+from ._style import COLORS as COLORS
+from ._style import STABLE as STABLE
+from ._style import thin as thin
