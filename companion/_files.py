@@ -1,5 +1,6 @@
 """Files that are either the old version or the new one, never half of either; and where they came from."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,7 +8,6 @@ import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +17,68 @@ from companion.errors import InputError
 RECORDED_PACKAGES = ("numpy", "pandas", "pyarrow", "torch", "scikit-learn", "numba")
 
 
+# What the system says of a place and not of the work: no space, quota, limit or right to write there.
+_OF_THE_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+
 @contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; it replaces `target` in one step when the block ends without an error.
 
-    Whatever interrupts the block (an exception, Ctrl-C, a kill, a full disk), `target` is what it was before.
+    Whatever interrupts the block (an exception, Ctrl-C, a kill, a full disk), `target` is what it was before. Where
+    `target` is a symbolic link, what it links to is replaced, and the link stays.
 
     Raises
     ------
     InputError
-        The place can not be written: no such folder, no permission, no space left.
+        The place can not be written: no such folder, no permission, no space left. Other errors of the block, a file
+        that it can not read among them, pass as they are.
     """
     target = Path(target)
+    real = followed(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        real.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{real.name}.", suffix=".part", dir=real.parent)
         os.close(handle)
         part = Path(name)
-        try:
-            yield part
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            part.chmod(0o644)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{target}: can not be written ({reason}); make room or choose another place") from error
+        raise _unwritable(target, error) from error
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.chmod(0o644)
+        part.replace(real)
+    except OSError as error:
+        if error.errno in _OF_THE_PLACE or error.filename in (name, part):
+            raise _unwritable(target, error) from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _unwritable(target: Path, error: OSError) -> InputError:
+    reason = error.strerror or str(error)
+    return InputError(f"{target}: can not be written ({reason}); make room or choose another place")
+
+
+def followed(path: Path) -> Path:
+    """Return where the symbolic link `path` leads, however many there are; another path as it is.
+
+    Raises
+    ------
+    InputError
+        The links lead in a circle.
+    """
+    if not path.is_symlink():
+        return path
+    try:
+        end = path.resolve()
+    except RuntimeError:  # of Python before 3.13
+        end = path
+    if end.is_symlink():
+        raise InputError(f"{path}: a symbolic link that leads to itself; delete it, or choose another name")
+    return end
 
 
 def atomic_write_text(target: str | Path, text: str) -> None:
@@ -74,7 +108,7 @@ def read_json(path: Path, *, remedy: str) -> Any:
         If there is none, or it is not JSON; the message ends in `remedy`.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: can not be read ({error.strerror}); {remedy}") from error
     except ValueError as error:
@@ -86,6 +120,8 @@ def provenance(*, seed: int | None, config: Mapping[str, Any], inputs: Mapping[s
 
     There is no time stamp: the same inputs give the same bytes.
     """
+    from importlib.metadata import version  # an eighth of the time that `companion --help` takes
+
     return {
         "companion": companion.__version__,
         "python": platform.python_version(),

@@ -1,36 +1,43 @@
 """The `companion` command. A subcommand's room is opened only when it is asked for, so that `--help` is quick."""
 
-import importlib
+import difflib
 import sys
 from collections.abc import Sequence
 
+from cyclopts import App
+
 import companion
-from companion.pipeline._step import OneLineParser
-from companion.pipeline._step import main as run_step
+from companion.pipeline._step import call, refuse
 
 STEPS = {
     "generate-heston": "simulate a regime-switching Heston market",
     "train-mamba": "train Mamba on the simulated market",
     "train-filter": "train the amortized Bayes filter on simulated markets",
+    "fit-detector": "fit the detector that ships with the package to its model",
     "extract-regimes": "read the regimes of a price series, day by day",
     "backtest-walkforward": "backtest the regimes beside their baselines",
 }
+COMMANDS = {name: (f"companion.pipeline.{name.replace('-', '_')}:APP", summary) for name, summary in STEPS.items()}
+COMMANDS["doctor"] = ("companion.doctor:main", "say what is installed, what is missing and how to get it")
+FLAGS = ("--help", "-h", "--version")
+
+
+def app() -> App:
+    """Return the command with its subcommands, none of which is imported yet."""
+    whole = App(
+        name="companion", help=companion.__doc__, version=f"companion {companion.__version__}", help_format="plaintext"
+    )
+    for place, (name, (where, summary)) in enumerate(COMMANDS.items()):
+        whole.command(where, name=name, help=summary, sort_key=place)
+    return whole
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 something required is missing, 2 bad input."""
-    argv = sys.argv[1:] if argv is None else list(argv)
-    parser = OneLineParser(prog="companion", description=companion.__doc__)
-    parser.add_argument("--version", action="version", version=f"companion {companion.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, summary in STEPS.items():
-        commands.add_parser(name, help=summary, add_help=False)
-    commands.add_parser("doctor", help="say what is installed, what is missing and how to get it")
-    command = parser.parse_known_args(argv[:1])[0].command
-    if command == "doctor":
-        parser.parse_args(argv)
-        from companion.doctor import main as doctor
-
-        return doctor()
-    module = importlib.import_module(f"companion.pipeline.{command.replace('-', '_')}")
-    return run_step(module.STEP, argv[1:])
+    argv = sys.argv[1:] if argv is None else argv
+    first = next(iter(argv), "")
+    if first not in (*COMMANDS, *FLAGS):  # the library would import every command to name those there are
+        near = difflib.get_close_matches(first, COMMANDS, n=1)
+        what = f"did you mean {near[0]!r}?" if near else f"the first word must be one of {', '.join(COMMANDS)}"
+        return refuse("companion", f"no command {first!r}; {what}; see companion --help")
+    return call(app(), argv)

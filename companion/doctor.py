@@ -12,19 +12,25 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-NAUTILUS = "1.221.0" if sys.version_info < (3, 12) else "1.231.0"
+DISTRIBUTION = "modeling-financial-chaos"
+PYTHONS = ((3, 11), (3, 12), (3, 13))  # tested, oldest first
+NAUTILUS = "1.221.0" if sys.version_info < (3, 12) else "1.231.0"  # 1.221.0 is the last for Python 3.11
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing the book can use: its package, the tested version, and what it is for."""
+    """One thing the book can use: its package, the tested version, what it is for, and the extra that installs it."""
 
     package: str
     tested: str
     needed_for: str
-    remedy: str = "make book"
-    required: bool = True
+    extra: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """The command that installs it."""
+        return f"pip install '{DISTRIBUTION}[{self.extra}]'" if self.extra else f"pip install {DISTRIBUTION}"
 
 
 PARTS = (
@@ -36,18 +42,19 @@ PARTS = (
     Part("pyarrow", "26.0.1", "tables on disk"),
     Part("safetensors", "0.8.0", "model checkpoints"),
     Part("arch", "8.0.0", "GARCH, bootstrap, S&P 500 bars"),
-    Part("duckdb", "2.0.0", "calibrating limits from quotes"),
     Part("hmmlearn", "0.3.3", "the hidden Markov baseline"),
-    Part("jumpmodels", "0.1.1", "the jump model baseline"),
-    Part("skfolio", "1.12.2", "S&P 500 closes"),
     Part("scikit-learn", "1.9.1", "K-Means, calibration"),
     Part("plotly", "7.1.0", "figures"),
-    Part("jupyterlab", "4.6.6", "running the chapters", "make lab"),
-    Part("jupyter-book", "1.0.4.post1", "building the book"),
-    Part("nbval", "0.11.0", "testing the chapters", "make test", required=False),
-    Part("playwright", "1.65.2", "testing the book in a browser", "make test", required=False),
-    Part("nautilus_trader", NAUTILUS, "execution (part V)", "pip install -e '.[nautilus]'", required=False),
-    Part("mamba-ssm", "-", "the CUDA kernel", "pip install -e '.[gpu]' on a machine with CUDA", required=False),
+    Part("jumpmodels", "0.1.1", "the jump model baseline", "jump-model"),
+    Part("duckdb", "2.0.0", "calibrating limits from quotes", "liquidity"),
+    Part("skfolio", "1.12.2", "S&P 500 closes", "sp500"),
+    Part("distributed", "2026.8.0", "simulating on a Dask cluster", "cluster"),
+    Part("nautilus_trader", NAUTILUS, "execution (part V)", "nautilus"),
+    Part("jupyterlab", "4.6.6", "running the chapters", "book"),
+    Part("jupyter-book", "1.0.4.post1", "building the book", "book"),
+    Part("nbval", "0.11.0", "testing the chapters", "test"),
+    Part("playwright", "1.65.2", "testing the book in a browser", "test"),
+    Part("mamba-ssm", "-", "the CUDA kernel, on a machine with CUDA", "gpu"),
 )
 
 
@@ -60,15 +67,12 @@ class Finding:
     tested: str
     state: str
     note: str
+    remedy: str = ""
 
 
 def examine() -> list[Finding]:
     """Look at Python, the packages, CUDA and the browser."""
-    python = platform.python_version()
-    state = "missing" if sys.version_info < (3, 11) else "ok" if python.startswith("3.11.") else "differs"
-    findings = [Finding("python", python, "3.11", state, "3.11 or newer")]
-    findings += [_package(part) for part in PARTS]
-    return [*findings, _cuda(), _browser()]
+    return [_python(), *(_package(part) for part in PARTS), _cuda(), _browser()]
 
 
 def main() -> int:
@@ -77,7 +81,11 @@ def main() -> int:
     table = Table("part", "found", "tested", "", "note")
     for finding in findings:
         table.add_row(finding.name, finding.found, finding.tested, finding.state, escape(finding.note))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for finding in findings:
+        if finding.remedy:  # below the table, where a narrow terminal does not cut the command
+            console.print(escape(f"{finding.name}: {finding.remedy}"), soft_wrap=True, highlight=False)
     return int(any(finding.state == "missing" for finding in findings))
 
 
@@ -86,12 +94,19 @@ def find_browser() -> str | None:
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
+def _python() -> Finding:
+    here = sys.version_info[:2]
+    oldest, newest = (".".join(map(str, python)) for python in (PYTHONS[0], PYTHONS[-1]))
+    state = "ok" if here in PYTHONS else "missing" if here < PYTHONS[0] else "differs"
+    return Finding("python", platform.python_version(), f"{oldest} to {newest}", state, f"{oldest} or newer")
+
+
 def _package(part: Part) -> Finding:
     try:
         found = version(part.package)
     except PackageNotFoundError:
-        state = "missing" if part.required else "absent"
-        return Finding(part.package, "-", part.tested, state, f"{part.needed_for}: {part.remedy}")
+        state = "absent" if part.extra else "missing"
+        return Finding(part.package, "-", part.tested, state, part.needed_for, part.remedy)
     same = part.tested in ("-", found.split("+")[0])
     note = part.needed_for if same else f"{part.needed_for}; the book was tested with {part.tested}"
     return Finding(part.package, found, part.tested, "ok" if same else "differs", note)
@@ -110,7 +125,7 @@ def _cuda() -> Finding:
 def _browser() -> Finding:
     path = find_browser()
     if path is None:
-        note = "browser tests are skipped without it: apt install chromium, or install Chrome"
-        return Finding("Chromium", "-", "-", "absent", note)
+        remedy = "apt install chromium, or install Chrome"
+        return Finding("Chromium", "-", "-", "absent", "browser tests are skipped without it", remedy)
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.strip()
     return Finding("Chromium", said or Path(path).name, "-", "ok", "browser tests")

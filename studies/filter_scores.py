@@ -1,56 +1,120 @@
-"""Score the recipes of the amortized Bayes filter, each trained with three seeds, against the ceiling.
+"""How good is the amortized Bayes filter? Each shipped recipe from three seeds, against the best possible observer."""
 
-`python -m studies.filter_scores` trains what its folder lacks with the step `train-filter` (about an hour and
-a half on two cores), scores it, and prints the table; with ``--store`` the table replaces the one in the package. The
-first seed of each recipe is the shipped filter.
-"""
-
-import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from companion.datasets._studies import STORED
-
-from companion._files import atomic_write_text, provenance, read_json
+from companion._files import provenance, read_json
 from companion.errors import InputError
-from companion.evaluation import compare_detectors
+from companion.evaluation._comparison import CEILING, compare_detectors
 from companion.heston import RegimeSwitchingHeston
-from companion.mamba import MarketMamba
-from companion.pipeline import train_filter
-from companion.pipeline._step import guarded
-from companion.pipeline._step import main as run_step
+from companion.mamba import MarketMamba, MarketMambaConfig, TrainConfig
 from companion.regimes import NeuralRegimeFilter
-from companion.regimes._filter_training import RECIPES
+from companion.regimes._filter_training import RECIPES, FilterRecipe, train_filter
+from studies._study import Report, Row, Study
+from studies._study import main as run_as_program
 
-WORK = Path("build/filter_study")
-SEEDS = (0, 1, 2)
 MARKETS = {"equity_index": 61_211, "fast_reverting": 61_221, "slow_reverting": 61_231}
 """Markets, and the seeds of their held-out paths; nothing was chosen by a score on these paths."""
-PATHS = {"n_paths": 40, "n_bars": 2500}
 
 
-def run_study(work: Path) -> list[dict[str, Any]]:
-    """Train what `work` lacks and score everything: one dictionary a line of the table."""
-    trained = {f"{name} {seed}": _filter(name, seed, work) for name in RECIPES for seed in SEEDS}
-    lines = []
-    for name, test_seed in MARKETS.items():
-        comparison = compare_detectors(getattr(RegimeSwitchingHeston, name)(), trained, **PATHS, seed=test_seed)
-        for who, scores in comparison.scores().iterrows():
-            by, _, seed = str(who).partition(" ")
-            lines.append({"filter": by, "seed": int(seed or test_seed), "market": name, **scores})
-    return lines
+@dataclass(frozen=True)
+class ScoresConfig:
+    """The recipes, the seeds they are trained from, and what is read of each of `MARKETS`."""
+
+    recipes: Mapping[str, FilterRecipe] = field(default_factory=lambda: RECIPES)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    n_paths: int = 40
+    n_bars: int = 2500
+
+    def record(self) -> dict[str, Any]:
+        """Everything the result depends on but the code, as JSON types."""
+        recipes = {name: asdict(recipe) for name, recipe in self.recipes.items()}
+        sizes = {"n_paths": self.n_paths, "n_bars": self.n_bars, "test_seeds": MARKETS}
+        return json.loads(json.dumps({**sizes, "training_seeds": self.seeds, "recipes": recipes}))
+
+    @property
+    def filters(self) -> list[tuple[str, int]]:
+        """Every recipe with every seed."""
+        return [(name, seed) for name in self.recipes for seed in self.seeds]
 
 
-def _filter(name: str, seed: int, work: Path) -> NeuralRegimeFilter:
-    file = _file(name, seed, work)
-    if not file.exists() and run_step(train_filter.STEP, ["--market", name, "--seed", str(seed), "--out", str(file)]):
-        raise InputError(f"{file}: its training ended without it; start again to go on from there")
+def _tiny_recipe(market: str) -> FilterRecipe:
+    shape = MarketMambaConfig(d_model=8, n_layers=1, d_state=4, horizons=(1,))
+    training = TrainConfig(shape, steps=4, batch=2, length=64, target="labels", latent_noise=0.0)
+    return FilterRecipe(market, 6, 90, 20, training, 40)
+
+
+TINY = ScoresConfig({name: _tiny_recipe(name) for name in RECIPES}, seeds=(0,), n_paths=3, n_bars=400)
+"""Sizes that only show that it runs."""
+
+
+def filter_scores(tiny: bool = False) -> Study:
+    """Return the study: a run a market. The first one trains the filters, and `work` keeps them for the others."""
+    config = TINY if tiny else ScoresConfig()
+    return Study(
+        name="filter_scores",
+        title="How good the amortized Bayes filter is",
+        question="What share of the best possible observer's score does each shipped recipe reach, over three training "
+        "seeds?",
+        how="Each filter reads 40 held-out paths of 2,500 bars of each market, after the warm-up; the ceiling is the "
+        "particle filter that knows the market. Nothing was chosen by a score on these paths. The first seed of each "
+        "recipe is the shipped filter.",
+        cost="about an hour and a half on two cores",
+        columns={
+            "filter": "recipe, or `ceiling`",
+            "seed": "of the training; of the paths for the ceiling",
+            "market": "that is read",
+            "auc": "of P(chaos) against the true regime",
+            "balanced_accuracy": "of P(chaos) above the share of chaos in the market",
+            "brier": "mean squared error of P(chaos)",
+            "calibration_error": "expected calibration error of P(chaos)",
+            "held_accuracy": "balanced accuracy of the regime after hysteresis",
+            "false_switches": "of the regime after hysteresis, per 1,000 bars",
+            "delay_into_chaos": "median bars from a switch into chaos to its call, infinite if most are never called",
+            "delay_into_stable": "the same, into the stable regime",
+            "missed_spells": "share of the spells that end before they are called",
+            "auc_share": "(auc − .5) / (auc of the ceiling − .5)",
+            "balanced_accuracy_share": "the same, of the balanced accuracy",
+        },
+        config=config.record(),
+        runs={market: partial(_run, market, config) for market in MARKETS},
+        inputs=lambda work: {f"{name} {seed}": _file(name, seed, work) for name, seed in config.filters},
+    )
+
+
+def _run(market: str, config: ScoresConfig, work: Path, report: Report) -> list[Row]:
+    trained = {f"{name} {seed}": _filter(name, seed, config, work, report) for name, seed in config.filters}
+    report(f"scores on {market}", 0, 1)
+    read = getattr(RegimeSwitchingHeston, market)()
+    test_seed = MARKETS[market]
+    comparison = compare_detectors(read, trained, n_paths=config.n_paths, n_bars=config.n_bars, seed=test_seed)
+    scores = comparison.scores()
+    for name in ("auc", "balanced_accuracy"):
+        scores[f"{name}_share"] = (scores[name] - 0.5) / (scores[name][CEILING] - 0.5)
+    rows: list[Row] = []
+    for who, values in zip(scores.index, scores.to_dict("records"), strict=True):
+        by, _, seed = who.partition(" ")
+        row = {"filter": by, "seed": int(seed or test_seed), "market": market}
+        rows.append(row | {str(name): value for name, value in values.items()})
+    return rows
+
+
+def _filter(name: str, seed: int, config: ScoresConfig, work: Path, report: Report) -> NeuralRegimeFilter:
+    """The filter that `work` holds, or else a new one that it holds from now on."""
+    file, recipe, what = _file(name, seed, work), config.recipes[name], f"{name}, seed {seed}"
+    if not file.exists():
+        unfinished = file.with_suffix(".unfinished")
+        model = train_filter(
+            recipe, seed=seed, report=lambda done, total: report(what, done, total), checkpoint=unfinished
+        )
+        model.save(file, provenance=provenance(seed=seed, config=asdict(recipe), inputs={}))
     made = read_json(file.with_suffix(".json"), remedy=f"delete {file} to train it anew")["provenance"]
-    if (made["seed"], made["config"]) != (seed, json.loads(json.dumps(asdict(RECIPES[name])))):
+    if (made["seed"], made["config"]) != (seed, json.loads(json.dumps(asdict(recipe)))):
         raise InputError(f"{file}: trained by another recipe than today's; delete it to train it anew")
     return NeuralRegimeFilter.from_network(MarketMamba.load(file))
 
@@ -60,24 +124,8 @@ def _file(name: str, seed: int, work: Path) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the study as a program and return its exit status: 2 for bad input, 130 for an interrupt."""
-    parser = argparse.ArgumentParser(prog="python -m studies.filter_scores", description=__doc__)
-    parser.add_argument("--store", action="store_true", help=f"write the table to {STORED.name} in the package")
-    parser.add_argument("--work", type=Path, default=WORK, metavar="FOLDER", help="trained filters (%(default)s)")
-    options = parser.parse_args(argv)
-    return guarded("filter-study", lambda: _study(options.work, store=options.store))
-
-
-def _study(work: Path, *, store: bool) -> None:
-    lines = run_study(work)
-    for line in lines:
-        print(*(f"{value:.4f}" if isinstance(value, float) else value for value in line.values()))
-    if store:
-        rounded = [{k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()} for line in lines]
-        inputs = {f"{name} {seed}": _file(name, seed, work) for name in RECIPES for seed in SEEDS}
-        made = provenance(seed=None, config=PATHS | {"test_seeds": MARKETS}, inputs=inputs)
-        stored = {"provenance": made, "scores": rounded}
-        atomic_write_text(STORED, json.dumps(stored, indent=1) + "\n")
+    """Run the study as a program."""
+    return run_as_program(filter_scores, argv)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """The places that name a version agree: pyproject.toml, constraints.txt, environment.yml, the pre-commit hooks."""
 
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import pytest
@@ -33,10 +36,7 @@ def range_problems(constraints: str, requirements: list[str], *, python: str) ->
     """The requirements that have no pin, or more than one, or one outside their range, under one Python version."""
     problems = []
     environment = {"python_version": python, "python_full_version": f"{python}.0"}
-    pins: dict[str, list[str]] = {}
-    for pin in map(Requirement, _lines(constraints)):
-        if pin.marker is None or pin.marker.evaluate(environment):
-            pins.setdefault(canonicalize_name(pin.name), []).append(str(pin.specifier).removeprefix("=="))
+    pins = _pins(constraints, environment)
     for requirement in map(Requirement, requirements):
         found = pins.get(canonicalize_name(requirement.name), [])
         if requirement.marker is not None and not requirement.marker.evaluate(environment):
@@ -46,6 +46,15 @@ def range_problems(constraints: str, requirements: list[str], *, python: str) ->
         elif not requirement.specifier.contains(found[0], prereleases=True):
             problems.append(f"{requirement.name}: {found[0]} is outside {requirement.specifier} under Python {python}")
     return problems
+
+
+def _pins(constraints: str, environment: dict[str, str] | None = None) -> dict[str, list[str]]:
+    """The pinned versions of each package, by default under the Python that runs this."""
+    pins: dict[str, list[str]] = {}
+    for pin in map(Requirement, _lines(constraints)):
+        if pin.marker is None or pin.marker.evaluate(environment):
+            pins.setdefault(canonicalize_name(pin.name), []).append(str(pin.specifier).removeprefix("=="))
+    return pins
 
 
 def _lines(text: str) -> list[str]:
@@ -93,10 +102,15 @@ def test_pins_are_inside_the_ranges(constraints: str, python: str) -> None:
 
 
 def test_everything_that_is_pulled_in_is_pinned(constraints: str) -> None:
-    pinned = {canonicalize_name(Requirement(line).name) for line in _lines(constraints)}
-    seen: set[tuple[str, str]] = set()
+    pins, seen = _pins(constraints), set[tuple[str, str]]()
     needed = {name for requirement in map(Requirement, _requirements()) for name in _installed_with(requirement, seen)}
-    assert sorted(needed - pinned - {"companion"}) == []
+    needed.discard(canonicalize_name(PROJECT["name"]))
+    assert {name: pins.get(name) for name in needed} == {name: [_found(name)] for name in needed}
+
+
+def _found(name: str) -> str:
+    """The installed version without what names a build, as in 2.13.0+cpu."""
+    return version(name).partition("+")[0]
 
 
 @pytest.mark.parametrize(
@@ -120,14 +134,45 @@ def test_the_extra_for_everything_holds_all_but_cuda() -> None:
     assert everything.extras == set(EXTRAS) - {"all", "gpu"}
 
 
-def test_binder_installs_the_same_as_make() -> None:
+def test_the_tested_pythons_are_named_everywhere(constraints: str) -> None:
+    prefix = "Programming Language :: Python :: "
+    assert [line.removeprefix(prefix) for line in PROJECT["classifiers"] if line.startswith(prefix)] == list(PYTHONS)
+    assert f"Python {', '.join(PYTHONS[:-1])} and {PYTHONS[-1]}" in constraints
+    assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
+
+
+def _made() -> list[str]:
+    """What `make` gives to `pip install`, without the flags that say how much it prints."""
+    (line,) = re.findall(r"-m pip install (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    return [word for word in shlex.split(line) if not word.startswith("--")]
+
+
+def _conda_form() -> tuple[str, list[str]]:
+    """The Python of environment.yml, and what it gives to `pip install`."""
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
-    python, pip, from_pip = environment["dependencies"]
-    name, _, version = python.partition("=")
-    assert (name, pip) == ("python", "pip")
-    assert f"{version}.0" in SpecifierSet(PROJECT["requires-python"])
-    assert from_pip == {"pip": ["-c constraints.txt", "-e .[all]"]}
+    assert set(environment) == {"name", "channels", "dependencies"}
+    assert re.fullmatch(r"[\w-]+", environment["name"])
     assert environment["channels"] == ["conda-forge"]
+    python, pip, from_pip = environment["dependencies"]
+    assert pip == "pip"  # asked for by name, or conda warns and adds one
+    assert set(from_pip) == {"pip"}
+    name, _, python = python.partition("=")
+    assert name == "python"
+    return python, [word for line in from_pip["pip"] for word in shlex.split(line)]
+
+
+def test_binder_and_conda_install_the_same_as_make() -> None:
+    python, installed = _conda_form()
+    assert python in PYTHONS
+    assert installed == _made()
+
+
+def test_what_they_install_resolves_here() -> None:
+    """Pip finds no conflict between the pins: all is installed, so it has nothing to fetch."""
+    asked = [word for word in _conda_form()[1] if word != "-e"]  # which changes where the code lies, not what it needs
+    resolve = ["-m", "pip", "install", "--dry-run", "--quiet", "--no-index", "--no-build-isolation", *asked]
+    run = subprocess.run([sys.executable, *resolve], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 def test_hooks_download_nothing_and_see_notebooks() -> None:

@@ -3,14 +3,16 @@
 import base64
 import itertools
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
 import pytest
 
 from companion import plotting
+from companion.plotting._store import StoredRenderer
 
 X = np.arange(50)
 Y = np.sin(X / 5.0)
@@ -55,13 +57,27 @@ def as_text(figure: go.Figure) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_figure_is_stored_as_one_small_mime_type(figures: dict[str, go.Figure], kind: str) -> None:
-    bundle = pio.renderers._build_mime_bundle(figures[kind].to_dict())
+    bundle = StoredRenderer().to_mimebundle(figures[kind].to_dict())
     assert list(bundle) == [plotting.MIME]
     text = json.dumps(bundle[plotting.MIME], allow_nan=False)
     assert "bdata" not in text
     assert len(text) < 20_000
     assert len(json.dumps(bundle[plotting.MIME]["layout"]["template"])) < 1000
     assert bundle[plotting.MIME]["layout"]["meta"]["alt"] == "What the figure shows."
+
+
+def test_importing_the_room_changes_nothing_and_use_does() -> None:
+    program = """
+import plotly.graph_objects as go, plotly.io as pio
+before = pio.renderers.default, pio.templates.default
+from companion.plotting import lines, use
+lines({"a": ([1, 2], [3, 4])}, alt="a line", x_title="x", y_title="y")
+assert (pio.renderers.default, pio.templates.default) == before
+go.Figure(go.Scatter(y=[0.5] * 60_000))._repr_mimebundle_()
+use()
+assert pio.renderers.default == "companion"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_figures_are_stored_the_same_twice() -> None:

@@ -51,7 +51,8 @@ def _cluster(scheduler: str) -> Iterator[tuple[Executor, int]]:
         from distributed import Client
         from distributed.scheduler import KilledWorker
     except ImportError as error:
-        raise InputError(f"{where}: needs Dask; install it with pip install 'companion[cluster]'") from error
+        remedy = "pip install 'modeling-financial-chaos[cluster]'"
+        raise InputError(f"{where}: needs Dask; install it with {remedy}") from error
     try:
         client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:

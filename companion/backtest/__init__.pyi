@@ -1,4 +1,3 @@
-from ._bootstrap import SharpeInterval as SharpeInterval
 from ._bootstrap import sharpe_difference_interval as sharpe_difference_interval
 from ._bootstrap import sharpe_interval as sharpe_interval
 from ._costs import rebalance as rebalance

@@ -1,56 +1,47 @@
 """How much of a Sharpe ratio is luck: stationary bootstrap intervals (Politis and Romano 1994).
 
-Daily returns are not independent: volatility clusters. The stationary bootstrap resamples blocks of geometric length,
-so that dependence shorter than a block survives. Two strategies on one market share most of their luck; their
-difference is resampled with the same blocks for both.
+Returns are not independent: volatility clusters. The stationary bootstrap resamples blocks of geometric length, so that
+dependence shorter than a block survives. Two strategies on one market share most of their luck; their difference is
+resampled with the same blocks for both.
+
+A strategy that hardly ever trades has resamples in which it never does, and whose Sharpe ratio is undefined. They are
+not left out: that would condition on the luck of having traded. Each could have had any value, so that many of them
+leave the interval without a bound.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from arch.bootstrap import StationaryBootstrap
 from numpy.typing import ArrayLike, NDArray
 
-from companion.backtest._performance import check_returns, sharpe_ratio
-
-
-@dataclass(frozen=True)
-class SharpeInterval:
-    """An estimate with its percentile interval at confidence `level`."""
-
-    estimate: float
-    low: float
-    high: float
-    level: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero."""
-        return self.low > 0.0 or self.high < 0.0
+from companion.backtest._performance import BARS_PER_YEAR, check_returns, sharpe_ratio
+from companion.evaluation._intervals import Interval, percentile_interval
 
 
 def sharpe_interval(
-    daily_returns: ArrayLike,
+    returns: ArrayLike,
     *,
     seed: int | np.random.Generator,
     cash_rate: float = 0.0,
+    bars_per_year: float = BARS_PER_YEAR,
     level: float = 0.95,
     mean_block: int = 20,
     n_resamples: int = 1000,
-) -> SharpeInterval:
+) -> Interval:
     """Sharpe ratio with a stationary bootstrap interval.
 
     Parameters
     ----------
-    daily_returns : array_like
+    returns : array_like
         Simple returns, shape (n_bars,).
     seed : int or Generator
         Source of the resamples.
     cash_rate : float
         Yearly rate of cash.
+    bars_per_year : float
+        Bars in a year.
     level : float
         Confidence level of the percentile interval, in (0, 1).
     mean_block : int
@@ -58,40 +49,50 @@ def sharpe_interval(
     n_resamples : int
         Number of resampled series.
 
+    Returns
+    -------
+    Interval
+        Infinite at an end where more than ``(1 - level) / 2`` of the resamples have no Sharpe ratio.
+
     Raises
     ------
     ValueError
         Names the argument that is out of range or non-finite, or returns without variation.
     """
-    returns = check_returns(daily_returns, "daily_returns")
-    statistic = partial(sharpe_ratio, cash_rate=cash_rate)
-    return _interval(statistic, (returns,), seed=seed, level=level, mean_block=mean_block, n_resamples=n_resamples)
+    earned = check_returns(returns, "returns")
+
+    def statistic(values: NDArray[np.float64]) -> float:
+        return sharpe_ratio(values, cash_rate=cash_rate, bars_per_year=bars_per_year)
+
+    return _interval(statistic, (earned,), seed=seed, level=level, mean_block=mean_block, n_resamples=n_resamples)
 
 
 def sharpe_difference_interval(
-    daily_returns: ArrayLike,
+    returns: ArrayLike,
     baseline_returns: ArrayLike,
     *,
     seed: int | np.random.Generator,
     cash_rate: float = 0.0,
+    bars_per_year: float = BARS_PER_YEAR,
     level: float = 0.95,
     mean_block: int = 20,
     n_resamples: int = 1000,
-) -> SharpeInterval:
+) -> Interval:
     """Sharpe ratio of one strategy minus that of another over the same bars, resampled in pairs.
 
-    Parameters as in `sharpe_interval`; `baseline_returns` has the shape of `daily_returns`, bar by bar.
+    Parameters, result and errors as in `sharpe_interval`; `baseline_returns` has the shape of `returns`, bar by bar.
     """
-    returns = check_returns(daily_returns, "daily_returns")
+    earned = check_returns(returns, "returns")
     baseline = check_returns(baseline_returns, "baseline_returns")
-    if returns.shape != baseline.shape:
-        raise ValueError(f"baseline_returns must have the shape of daily_returns {returns.shape}, got {baseline.shape}")
+    if earned.shape != baseline.shape:
+        raise ValueError(f"baseline_returns must have the shape of returns {earned.shape}, got {baseline.shape}")
 
     def statistic(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-        return sharpe_ratio(a, cash_rate=cash_rate) - sharpe_ratio(b, cash_rate=cash_rate)
+        one, other = (sharpe_ratio(values, cash_rate=cash_rate, bars_per_year=bars_per_year) for values in (a, b))
+        return one - other
 
     return _interval(
-        statistic, (returns, baseline), seed=seed, level=level, mean_block=mean_block, n_resamples=n_resamples
+        statistic, (earned, baseline), seed=seed, level=level, mean_block=mean_block, n_resamples=n_resamples
     )
 
 
@@ -103,7 +104,7 @@ def _interval(
     level: float,
     mean_block: int,
     n_resamples: int,
-) -> SharpeInterval:
+) -> Interval:
     """Percentile interval of `statistic` over joint resamples of `series`."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie in (0, 1), got {level}")
@@ -113,7 +114,6 @@ def _interval(
         raise ValueError(f"n_resamples must be at least 2, got {n_resamples}")
     estimate = statistic(*series)
     if not np.isfinite(estimate):
-        raise ValueError("daily_returns and baseline_returns must vary: the Sharpe ratio of a constant is undefined")
+        raise ValueError("returns and baseline_returns must vary: the Sharpe ratio of a constant is undefined")
     draws = StationaryBootstrap(mean_block, *series, seed=np.random.default_rng(seed)).apply(statistic, n_resamples)
-    low, high = np.nanquantile(draws, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-    return SharpeInterval(estimate=float(estimate), low=float(low), high=float(high), level=level)
+    return percentile_interval(estimate, draws[:, 0], level)

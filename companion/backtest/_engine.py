@@ -23,8 +23,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from companion import datasets
+from companion._checks import check_positive
 from companion.backtest._costs import BASIS_POINT, check_cost_bp, rebalance
-from companion.backtest._performance import Performance, daily_cash_rate, performance
+from companion.backtest._performance import BARS_PER_YEAR, Performance, cash_per_bar, performance
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class BacktestResult:
         Notional traded at each close, one way, in units of equity before the trade.
     cost_bp, cash_rate : float
         As given to `run_backtest`.
+    bars_per_year : float
+        As given to `run_backtest`, or as the dates of the prices have it.
     index : pandas.Index or None
         Index of the prices if they came as a Series.
     """
@@ -54,6 +58,7 @@ class BacktestResult:
     turnover: NDArray[np.float64]
     cost_bp: float
     cash_rate: float
+    bars_per_year: float
     index: pd.Index | None = None
 
     @property
@@ -70,6 +75,7 @@ class BacktestResult:
         return performance(
             self.returns[start:],
             cash_rate=self.cash_rate,
+            bars_per_year=self.bars_per_year,
             position=self.position[start - 1 : -1],
             turnover=self.turnover[start:],
             cost=self.cost[start:],
@@ -99,6 +105,7 @@ def run_backtest(
     cost_bp: float = 10.0,
     delay: int = 1,
     cash_rate: float = 0.0,
+    bars_per_year: float | None = None,
 ) -> BacktestResult:
     """Backtest a sequence of target weights on closing prices; the module's docstring defines the timing.
 
@@ -114,7 +121,10 @@ def run_backtest(
     delay : int
         Bars between the decision and the trade.
     cash_rate : float
-        Yearly rate earned by cash, compounded daily over 252 bars.
+        Yearly rate earned by cash, compounded bar by bar.
+    bars_per_year : float, optional
+        Bars in a year. Without it the dates of `close` tell (`companion.datasets.bars_per_year`), and where it has none
+        a year has 252 bars, like one of the simulated markets.
 
     Returns
     -------
@@ -124,17 +134,19 @@ def run_backtest(
     Raises
     ------
     ValueError
-        Names the argument that holds a NaN, an infinity, a non-positive price, another shape or another index.
+        Names the argument that holds a NaN, an infinity, a non-positive price, another shape or another index; or the
+        dates are too few to count the bars of a year.
     """
     prices, weights, index = _checked(close, position)
     check_cost_bp(cost_bp)
     if isinstance(delay, bool) or not isinstance(delay, int | np.integer) or delay < 0:
         raise ValueError(f"delay must be a whole number of bars >= 0, got {delay!r}")
+    year = _bars_per_year(bars_per_year, index)
 
     held_from = np.zeros_like(weights)
     n_bars = weights.shape[-1]
     held_from[..., min(delay, n_bars) :] = weights[..., : max(n_bars - delay, 0)]
-    factor, turnover = _bar_factors(prices, held_from, cost_bp=cost_bp, cash_growth=1.0 + daily_cash_rate(cash_rate))
+    factor, turnover = _bar_factors(prices, held_from, cost_bp=cost_bp, cash_growth=1.0 + cash_per_bar(cash_rate, year))
 
     alive = np.logical_and.accumulate(factor > 0.0, axis=-1)
     was_alive = np.concatenate([np.ones_like(alive[..., :1]), alive[..., :-1]], axis=-1)
@@ -146,8 +158,20 @@ def run_backtest(
         turnover=np.where(alive, turnover, 0.0),
         cost_bp=float(cost_bp),
         cash_rate=float(cash_rate),
+        bars_per_year=year,
         index=index,
     )
+
+
+def _bars_per_year(given: float | None, index: pd.Index | None) -> float:
+    if given is not None:
+        return check_positive("bars_per_year", given)
+    if not isinstance(index, pd.DatetimeIndex):
+        return BARS_PER_YEAR
+    try:
+        return datasets.bars_per_year(index)
+    except ValueError as error:
+        raise ValueError(f"bars_per_year must be given where dates do not tell it: {error}") from error
 
 
 def _bar_factors(

@@ -1,7 +1,8 @@
-"""How a series of daily returns did.
+"""How a series of returns did.
 
-Conventions: a year has 252 bars; returns are simple, not logarithmic; Sharpe and Sortino ratios are arithmetic, on
-daily returns in excess of the daily cash rate, times the root of 252, with the sample standard deviation (``ddof=1``);
+Conventions: a year has `bars_per_year` bars, 252 unless another number is given (`companion.datasets.bars_per_year`
+counts those of dated prices); returns are simple, not logarithmic; Sharpe and Sortino ratios are arithmetic, on returns
+in excess of the cash rate of a bar, times the root of `bars_per_year`, with the sample standard deviation (``ddof=1``);
 they are not corrected for autocorrelation (Lo 2002). A ratio without a denominator is undefined and is NaN, never zero
 or infinity.
 """
@@ -11,21 +12,24 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-BARS_PER_YEAR = 252
+from companion._checks import check_positive
+
+#: Bars in a year of the simulated markets, and about as many as the American exchanges have days.
+BARS_PER_YEAR = 252.0
 
 
 @dataclass(frozen=True)
 class Performance:
-    """Summary of one path of daily returns.
+    """Summary of one path of returns.
 
     Attributes
     ----------
     n_bars : int
         Number of returns.
     total_return, cagr : float
-        Growth over the whole period and per year of 252 bars.
+        Growth over the whole period and per year.
     volatility : float
-        Standard deviation of daily returns, per year.
+        Standard deviation of the returns, per year.
     sharpe, sortino : float
         See the module's conventions. NaN where undefined.
     max_drawdown : float
@@ -55,21 +59,24 @@ class Performance:
 
 
 def performance(
-    daily_returns: ArrayLike,
+    returns: ArrayLike,
     *,
     cash_rate: float = 0.0,
+    bars_per_year: float = BARS_PER_YEAR,
     position: ArrayLike | None = None,
     turnover: ArrayLike | None = None,
     cost: ArrayLike | None = None,
 ) -> Performance:
-    """Summarize daily simple returns.
+    """Summarize simple returns.
 
     Parameters
     ----------
-    daily_returns : array_like
+    returns : array_like
         Shape (n_bars,), at least two, each finite and at least -1.
     cash_rate : float
         Yearly rate of cash that Sharpe and Sortino ratios are measured against.
+    bars_per_year : float
+        Bars in a year.
     position, turnover, cost : array_like, optional
         Per bar, shape (n_bars,): weight held while the return was earned, notional traded and cost paid at the close.
 
@@ -78,42 +85,44 @@ def performance(
     ValueError
         Names the argument that is non-finite, below -1, too short or of another length.
     """
-    returns = check_returns(daily_returns, "daily_returns")
-    equity = np.cumprod(1.0 + returns)
-    years = returns.size / BARS_PER_YEAR
-    held = _per_bar(position, "position", returns.size)
-    traded = _per_bar(turnover, "turnover", returns.size)
-    paid = _per_bar(cost, "cost", returns.size)
+    earned = check_returns(returns, "returns")
+    year = check_positive("bars_per_year", bars_per_year)
+    equity = np.cumprod(1.0 + earned)
+    held = _per_bar(position, "position", earned.size)
+    traded = _per_bar(turnover, "turnover", earned.size)
+    paid = _per_bar(cost, "cost", earned.size)
+    with np.errstate(over="ignore"):  # a minute's gain, held for a year, may be beyond all numbers
+        cagr = float(equity[-1] ** (year / earned.size) - 1.0)
     return Performance(
-        n_bars=returns.size,
+        n_bars=earned.size,
         total_return=float(equity[-1] - 1.0),
-        cagr=float(equity[-1] ** (1.0 / years) - 1.0),
-        volatility=float(returns.std(ddof=1) * np.sqrt(BARS_PER_YEAR)),
-        sharpe=sharpe_ratio(returns, cash_rate=cash_rate),
-        sortino=sortino_ratio(returns, cash_rate=cash_rate),
+        cagr=cagr,
+        volatility=float(earned.std(ddof=1) * np.sqrt(year)),
+        sharpe=sharpe_ratio(earned, cash_rate=cash_rate, bars_per_year=year),
+        sortino=sortino_ratio(earned, cash_rate=cash_rate, bars_per_year=year),
         max_drawdown=float(drawdown(equity).min()),
-        turnover=float(traded.mean() * BARS_PER_YEAR),
+        turnover=float(traded.mean() * year),
         cost_paid=float(paid.sum()),
         time_invested=float(np.where(np.isnan(held), np.nan, held != 0.0).mean()),
     )
 
 
-def sharpe_ratio(daily_returns: ArrayLike, *, cash_rate: float = 0.0) -> float:
-    """Yearly arithmetic Sharpe ratio; NaN for a series without variation. Raises as `performance`."""
-    returns = check_returns(daily_returns, "daily_returns")
-    excess = returns - daily_cash_rate(cash_rate)
+def sharpe_ratio(returns: ArrayLike, *, cash_rate: float = 0.0, bars_per_year: float = BARS_PER_YEAR) -> float:
+    """Yearly arithmetic Sharpe ratio; NaN for a series without variation. Arguments and errors as `performance`."""
+    earned = check_returns(returns, "returns")
+    excess = earned - cash_per_bar(cash_rate, bars_per_year)
     spread = excess.std(ddof=1)
     # The standard deviation of a constant series is rounding noise, not a denominator.
-    if spread <= 1e-12 * np.abs(returns).max():
+    if spread <= 1e-12 * np.abs(earned).max():
         return float("nan")
-    return float(excess.mean() / spread * np.sqrt(BARS_PER_YEAR))
+    return float(excess.mean() / spread * np.sqrt(bars_per_year))
 
 
-def sortino_ratio(daily_returns: ArrayLike, *, cash_rate: float = 0.0) -> float:
+def sortino_ratio(returns: ArrayLike, *, cash_rate: float = 0.0, bars_per_year: float = BARS_PER_YEAR) -> float:
     """Yearly Sortino ratio: mean excess over the root mean square of negative excess; NaN if none is negative."""
-    excess = check_returns(daily_returns, "daily_returns") - daily_cash_rate(cash_rate)
+    excess = check_returns(returns, "returns") - cash_per_bar(cash_rate, bars_per_year)
     downside = np.sqrt(np.mean(np.minimum(excess, 0.0) ** 2))
-    return float(excess.mean() / downside * np.sqrt(BARS_PER_YEAR)) if downside > 0.0 else float("nan")
+    return float(excess.mean() / downside * np.sqrt(bars_per_year)) if downside > 0.0 else float("nan")
 
 
 def drawdown(equity: ArrayLike) -> NDArray[np.float64]:
@@ -124,11 +133,11 @@ def drawdown(equity: ArrayLike) -> NDArray[np.float64]:
     return values / np.maximum(np.maximum.accumulate(values, axis=-1), 1.0) - 1.0
 
 
-def daily_cash_rate(cash_rate: float) -> float:
-    """Rate per bar that compounds to the yearly `cash_rate` over 252 bars."""
+def cash_per_bar(cash_rate: float, bars_per_year: float) -> float:
+    """Rate per bar that compounds to the yearly `cash_rate` over `bars_per_year` bars."""
     if not -1.0 < cash_rate < np.inf:
         raise ValueError(f"cash_rate must be finite and above -1, got {cash_rate}")
-    return float((1.0 + cash_rate) ** (1.0 / BARS_PER_YEAR) - 1.0)
+    return float((1.0 + cash_rate) ** (1.0 / check_positive("bars_per_year", bars_per_year)) - 1.0)
 
 
 def check_returns(values: ArrayLike, name: str) -> NDArray[np.float64]:

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
+
+from companion._checks import as_paths
 
 # Longer inputs may round differently in float32 matrix products; a filter that reads the future differs by far more.
 _CAUSAL_TOLERANCE = 1e-4
@@ -87,19 +90,25 @@ def walk_forward_probabilities(
     Raises
     ------
     ValueError
-        Non-finite or misshapen `log_returns`, a window out of range, or an `estimator` whose probabilities of earlier
-        bars change when later bars are added (a smoother, such as hmmlearn's own ``predict_proba``).
+        What is no series of log returns, a window out of range, an `estimator` that can not be fitted in a window
+        (the message names both, and the reason), or one whose probabilities of earlier bars change when later bars are
+        added (a smoother, such as hmmlearn's own ``predict_proba``).
     """
-    returns = np.asarray(log_returns, dtype=np.float64)
-    if returns.ndim != 1:
-        raise ValueError(f"log_returns must have shape (n_bars,), got {returns.shape}")
-    if not np.all(np.isfinite(returns)):
-        raise ValueError(f"log_returns must be finite, bar {int(np.argmin(np.isfinite(returns)))} is not")
+    paths, single = as_paths(log_returns, name="log_returns")
+    if not single:
+        raise ValueError(f"log_returns must have shape (n_bars,), got {paths.shape}: give one path")
+    returns = paths[0]
     splits = walk_forward_splits(returns.size, first_test=first_test, refit_every=refit_every, purge=purge)
     blocks = []
     for number, (train, test) in enumerate(splits, start=1):
-        fitted = clone(estimator).fit(returns[train])
-        probability = np.asarray(fitted.predict_proba(returns[: test.stop]), dtype=np.float64)
+        try:
+            fitted = clone(estimator).fit(returns[train])
+            probability = np.asarray(fitted.predict_proba(returns[: test.stop]), dtype=np.float64)
+        except ValueError as error:
+            raise ValueError(
+                f"estimator must fit every window, got {type(estimator).__name__} in window {number} of {len(splits)}, "
+                f"fitted on {_span(log_returns, train)} to predict {_span(log_returns, test)}: {error}"
+            ) from error
         if number == 1:
             _check_causal(fitted, returns[: test.stop], probability)
         blocks.append(probability[test])
@@ -107,6 +116,15 @@ def walk_forward_probabilities(
             progress(number, len(splits))
     past = np.full((first_test, blocks[0].shape[1]), np.nan)
     return np.concatenate([past, *blocks])
+
+
+def _span(log_returns: ArrayLike, window: slice) -> str:
+    """First and last bar of a window, by date if there are dates."""
+    index = getattr(log_returns, "index", None)
+    ends = window.start, window.stop - 1
+    if isinstance(index, pd.DatetimeIndex):
+        return " to ".join(f"{index[bar]:%Y-%m-%d}" for bar in ends)
+    return f"bars {ends[0]} to {ends[1]}"
 
 
 def _check_causal(fitted: Any, returns: NDArray[np.float64], probability: NDArray[np.float64]) -> None:

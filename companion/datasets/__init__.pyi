@@ -1,3 +1,6 @@
+from ._bars import read_bars as read_bars
+from ._bars import read_prices as read_prices
+from ._calendar import bars_per_year as bars_per_year
 from ._cards import CARDS as CARDS
 from ._cards import DataCard as DataCard
 from ._cards import values_sha256 as values_sha256
@@ -7,7 +10,6 @@ from ._liquidity import LiquidityCalibration as LiquidityCalibration
 from ._liquidity import calibrate_liquidity as calibrate_liquidity
 from ._prices import check_prices as check_prices
 from ._prices import log_returns as log_returns
-from ._prices import read_prices as read_prices
 from ._sp500 import load_sp500 as load_sp500
 from ._sp500 import load_sp500_close as load_sp500_close
 from ._studies import load_study as load_study

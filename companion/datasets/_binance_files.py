@@ -1,4 +1,4 @@
-"""Binance's public files of quotes and candles: what their columns are, and how to get at their lines safely.
+"""Binance's public files of quotes and klines: what their columns are, and how to get at their lines safely.
 
 The columns are those of https://github.com/binance/binance-public-data (README) and its files: futures have had a
 header since 2022, spot files have none (issues 246 and 283); times are milliseconds, for spot microseconds from 2025
@@ -6,10 +6,7 @@ on (README, issue 386); lines may be out of order (issue 305). Quotes (bookTicke
 """
 
 import codecs
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -17,6 +14,7 @@ from typing import IO, Literal
 import numpy as np
 import pyarrow as pa
 
+from companion.datasets._file_kinds import UTF16, called, opened_text, shown
 from companion.errors import InputError
 
 Kind = Literal["bookTicker", "klines"]
@@ -44,6 +42,8 @@ class Layout:
         SQL expression of the quantity to be calibrated.
     measure : str
         The same in words.
+    each_once : bool
+        Whether a time belongs to one line only.
     """
 
     columns: tuple[str, ...]
@@ -52,6 +52,7 @@ class Layout:
     rules: tuple[tuple[str, str], ...]
     size: str
     measure: str
+    each_once: bool
 
 
 # Written so that a condition fails for NaN, which SQL puts above every number, and for NULL.
@@ -77,6 +78,7 @@ LAYOUTS: dict[Kind, Layout] = {
         ),
         size="least(best_bid_qty, best_ask_qty)",
         measure="min(bid size, ask size) of a quote",
+        each_once=False,
     ),
     "klines": Layout(
         columns=(
@@ -104,12 +106,13 @@ LAYOUTS: dict[Kind, Layout] = {
         ),
         size="least(taker_buy_volume, volume - taker_buy_volume)",
         measure="min(volume bought, volume sold) by takers in a bar",
+        each_once=True,
     ),
 }
 
 
 def line_batches(path: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
-    """The lines of a CSV or zipped CSV after the header, if there is one, with their numbers, block by block.
+    """The lines of a CSV file, packed or not, after the header, if there is one, with their numbers, block by block.
 
     The memory is that of two blocks, whatever is in the file: a line that is longer than a block comes out as "?".
 
@@ -121,46 +124,27 @@ def line_batches(path: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
     Raises
     ------
     InputError
-        If the file can not be read, the archive is damaged, encrypted or not of a single CSV, or a header names other
-        columns than the layout.
+        As `opened_text` does, and if a header names other columns than the layout.
     """
-    try:
-        with _opened(path) as stream:
-            number = 1
-            for lines in _whole_lines(stream):
-                if number == 1 and _is_header(lines[: lines.index(b"\n")], layout, path):
-                    lines, number = lines[lines.index(b"\n") + 1 :], 2
-                lines = lines.replace(b"_", b"?")  # 1_0 is no number, but DuckDB reads 10
-                ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == b"\n"[0])
-                offsets = np.append(np.int32(0), (ends + 1).astype(np.int32))
-                text = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(lines))
-                numbers = pa.array(np.arange(number, number + len(ends)))
-                yield pa.record_batch([numbers, text], schema=LINES)
-                number += len(ends)
-    except OSError as error:
-        raise InputError(f"{path}: can not be read ({error.strerror or error}): check the file") from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise InputError(f"{path}: damaged or encrypted archive ({error}): download it again") from error
+    with opened_text(path) as stream:
+        number = 1
+        for lines in _whole_lines(stream, path):
+            if number == 1 and _is_header(lines[: lines.index(b"\n")], layout, path):
+                lines, number = lines[lines.index(b"\n") + 1 :], 2
+            lines = lines.replace(b"_", b"?")  # 1_0 is no number, but DuckDB reads 10
+            ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == b"\n"[0])
+            offsets = np.append(np.int32(0), (ends + 1).astype(np.int32))
+            text = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(lines))
+            numbers = pa.array(np.arange(number, number + len(ends)))
+            yield pa.record_batch([numbers, text], schema=LINES)
+            number += len(ends)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, or of the only member of a zip archive that ends in .csv."""
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            yield file
-        return
-    with zipfile.ZipFile(path) as archive:
-        members = [info for info in archive.infolist() if info.filename.lower().endswith(".csv")]
-        if len(members) != 1:
-            raise InputError(f"{path}: holds {len(members)} files that end in .csv: give an archive with one")
-        with archive.open(members[0]) as member:
-            yield member
-
-
-def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
+def _whole_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
     """The stream in pieces that end in a line feed, in ASCII and without a byte order mark."""
     rest = stream.read(BLOCK).removeprefix(codecs.BOM_UTF8)
+    if rest.startswith(UTF16):
+        raise InputError(f"{called(path)}: is UTF-16 text: save it again as UTF-8 CSV")
     while rest:
         cut = rest.rfind(b"\n") + 1
         if cut:
@@ -177,7 +161,9 @@ def _is_header(line: bytes, layout: Layout, path: Path) -> bool:
     if any(map(_is_number, names)):
         return False
     if names != layout.columns:
-        raise InputError(f"{path}: header is {','.join(names)[:200]}: give the columns {','.join(layout.columns)}")
+        raise InputError(
+            f"{called(path)}: header is {shown(','.join(names), 200)}: give the columns {','.join(layout.columns)}"
+        )
     return True
 
 

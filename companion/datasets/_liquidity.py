@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import NamedTuple
 
-import duckdb
-
+from companion._checks import need
 from companion.datasets._binance_files import LAYOUTS, Kind, Layout
+from companion.datasets._file_kinds import called
 from companion.datasets._liquidity_counts import broken_lines, count_file, counting_database, statistics
 from companion.errors import InputError
 
@@ -66,8 +66,8 @@ class LiquidityCalibration:
     hours : mapping of int to HourLiquidity
         By hour of day in UTC, 0 to 23; an hour without a sound line is not there.
     whole_day : HourLiquidity
-        The same over all hours. ``max_order_qty_from_liquidity(calibration.whole_day.median, rho)`` is the cap on an
-        order; with ``calibration.quietest.median`` it holds at every hour.
+        The same over all hours. ``companion.risk.max_order_qty_from_liquidity(calibration.whole_day.median, rho)`` is
+        the cap on an order; with ``calibration.quietest.median`` it holds at every hour.
     n_lines, n_broken : int
         Lines after the header, and how many of them could not be used.
     broken : tuple of BrokenLine
@@ -105,15 +105,16 @@ def calibrate_liquidity(
     threads: int = 2,
     scratch: str | Path | None = None,
 ) -> LiquidityCalibration:
-    """Typical sizes by hour of day, from CSV or zipped CSV files in the format of Binance's public data.
+    """Typical sizes by hour of day, from CSV files, packed or not, in the format of Binance's public data.
 
     From quotes (``bookTicker``) the size is min(bid size, ask size), what an order of either side finds at the best
-    price. Candles (``klines``) hold no sizes; there it is min(volume bought, volume sold) by takers in a bar, what
+    price. ``klines`` hold no sizes; there it is min(volume bought, volume sold) by takers in a bar, what
     went through the book and not what stood in it. The two are not to be mixed: a share of the first limits an order,
     a share of the second the trading in a bar.
 
     A line that is not made of numbers, or of impossible ones (a negative size, a bid above the ask, a time before 2009
-    or after 2100), is counted and named, and the rest is used. Only the columns that are read are judged. Sizes are
+    or after 2100, a time that a spreadsheet has rounded to 1.73569E+12, the opening time of an earlier kline of the
+    file), is counted and named, and the rest is used. Only the columns that are read are judged. Sizes are
     read to eight decimals, times as milliseconds or microseconds by their magnitude, line by line; lines may be in any
     order.
 
@@ -142,10 +143,12 @@ def calibrate_liquidity(
     Raises
     ------
     InputError
-        Names a file that can not be read, a header with other columns, or files without a single sound line.
+        Names a file that can not be read, a header with other columns, files without a single sound line, or what to
+        install if DuckDB is missing.
     ValueError
         Names the argument that is out of range.
     """
+    duckdb = need("duckdb", "liquidity")
     files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     layout = _check_arguments(files, kind, n_named, memory_mb, threads, scratch)
     shares = [_share("quantiles", share, least="0.0001", below="1") for share in quantiles]
@@ -164,11 +167,13 @@ def calibrate_liquidity(
             rows = statistics(con, [Decimal("0.5"), *shares], trimmed)
         except duckdb.Error as error:
             reason = str(error).partition("\n")[0]
-            raise InputError(f"{file}: {reason}: raise memory_mb or give scratch a folder with room") from error
+            raise InputError(f"{called(file)}: {reason}: raise memory_mb or give scratch a folder with room") from error
     if not rows:
         first = f"; line {broken[0].line}: {broken[0].reason}" if broken else ""
         file = Path(broken[0].file) if broken else files[0]
-        raise InputError(f"{file}: not one usable line of {kind} among {n_lines or 0}{first}: check kind and file")
+        raise InputError(
+            f"{called(file)}: not one usable line of {kind} among {n_lines or 0}{first}: check kind and file"
+        )
     found = {
         hour: HourLiquidity(
             n, median, MappingProxyType(dict(zip(map(str, shares), values, strict=True))), (total / kept).quantize(GRID)

@@ -1,15 +1,15 @@
 """The stylized facts of returns (Cont 2001), measured in the same way on simulated and on real series.
 
-Every function takes log returns of shape (n_bars,) or (n_paths, n_bars) and works along the last axis, one answer a
-path. Compare a real series with the answers of simulated paths *of the same length*: sample kurtosis and
-autocorrelation of heavy-tailed, clustered returns are far from their limits in any series that exists.
+Every function takes log returns (`autocorrelation` any numbers) of shape (n_bars,) or (n_paths, n_bars) and works along
+the last axis, one answer a path. Compare a real series with the answers of simulated paths *of the same length*: sample
+kurtosis and autocorrelation of heavy-tailed, clustered returns are far from their limits in any series that exists.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from companion._checks import check_count
+from companion._checks import check_count, check_log_returns, check_series
 
 
 def excess_kurtosis(returns: ArrayLike) -> NDArray[np.float64]:
@@ -18,19 +18,19 @@ def excess_kurtosis(returns: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        As every function here: if `returns` is not finite or a path is constant or too short.
+        As every function here: if `returns` are not log returns, or a path is constant or too short.
     """
-    return np.asarray(stats.kurtosis(_check(returns), axis=-1))
+    return np.asarray(stats.kurtosis(_returns(returns), axis=-1))
 
 
 def skewness(returns: ArrayLike) -> NDArray[np.float64]:
     """Third standardized moment, of shape (...,): negative if large losses outweigh large gains."""
-    return np.asarray(stats.skew(_check(returns), axis=-1))
+    return np.asarray(stats.skew(_returns(returns), axis=-1))
 
 
 def aggregate(returns: ArrayLike, n_bars: int) -> NDArray[np.float64]:
     """Log returns over blocks of `n_bars` bars that do not overlap; a shorter last block is dropped."""
-    x, n_bars = _check(returns), check_count("n_bars", n_bars)
+    x, n_bars = _returns(returns), check_count("n_bars", n_bars)
     n_blocks = x.shape[-1] // n_bars
     if n_blocks < 2:
         raise ValueError(f"n_bars must leave at least two blocks of the {x.shape[-1]} returns, got {n_bars}")
@@ -38,11 +38,14 @@ def aggregate(returns: ArrayLike, n_bars: int) -> NDArray[np.float64]:
 
 
 def autocorrelation(series: ArrayLike, n_lags: int) -> NDArray[np.float64]:
-    """Sample autocorrelation at lags 1 to `n_lags`, of shape (..., n_lags).
+    """Sample autocorrelation at lags 1 to `n_lags`, of shape (..., n_lags), of numbers of any meaning.
 
     Of returns it is near zero; of their absolute value it is positive and decays slowly: volatility clusters.
     """
-    x = _check(series)
+    x = check_series(series, name="series")
+    if not np.isfinite(x).all():
+        raise ValueError(f"series must be finite, got {x[~np.isfinite(x)][0]!r}")
+    x = _check(x, "series")
     return _cross_correlation(x, x, n_lags)
 
 
@@ -51,7 +54,7 @@ def leverage_effect(returns: ArrayLike, n_lags: int) -> NDArray[np.float64]:
 
     Negative in stock indices: volatility rises after a fall (Cont 2001, fact 9).
     """
-    x = _check(returns)
+    x = _returns(returns)
     return _cross_correlation(x, x**2, n_lags)
 
 
@@ -65,12 +68,13 @@ def _cross_correlation(first: NDArray[np.float64], then: NDArray[np.float64], n_
     return np.stack([(a[..., :-lag] * b[..., lag:]).sum(axis=-1) / scale for lag in lags], axis=-1)
 
 
-def _check(returns: ArrayLike) -> NDArray[np.float64]:
-    x = np.asarray(returns, dtype=np.float64)
-    if x.ndim not in (1, 2) or x.shape[-1] < 3:
-        raise ValueError(f"returns must have shape (n_bars,) or (n_paths, n_bars) with at least 3 bars, got {x.shape}")
-    if not np.isfinite(x).all():
-        raise ValueError(f"returns must be finite, got {x[~np.isfinite(x)][0]!r}")
-    if (np.ptp(x, axis=-1) == 0).any():
-        raise ValueError("returns must vary, got a constant path")
-    return x
+def _returns(returns: ArrayLike) -> NDArray[np.float64]:
+    return _check(check_log_returns(returns, name="returns"), "returns")
+
+
+def _check(numbers: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    if numbers.shape[-1] < 3:
+        raise ValueError(f"{name} must have at least 3 bars, got shape {numbers.shape}")
+    if (np.ptp(numbers, axis=-1) == 0).any():
+        raise ValueError(f"{name} must vary, got a constant path")
+    return numbers

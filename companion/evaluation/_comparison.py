@@ -11,7 +11,7 @@ from sklearn.base import clone
 from companion._checks import Floats
 from companion.evaluation import _scores as scores
 from companion.evaluation import _switches as switches
-from companion.evaluation._intervals import Interval
+from companion.evaluation._intervals import Interval, bootstrap_over_paths, paired_difference, share_of_ceiling
 from companion.regimes._ceiling import BayesCeiling
 from companion.regimes._filter import RegimeFilter
 from companion.regimes._hysteresis import hysteresis
@@ -32,10 +32,10 @@ CEILING = "ceiling"
 
 #: Each score, and which of the three faces of a forecast it looks at.
 SCORES: dict[str, tuple[Callable[..., float], str]] = {
-    "auc": (scores.auc, "probability"),
+    "auc": (scores.auc, "p_chaos"),
     "balanced_accuracy": (scores.balanced_accuracy, "called"),
-    "brier": (scores.brier_score, "probability"),
-    "calibration_error": (scores.expected_calibration_error, "probability"),
+    "brier": (scores.brier_score, "p_chaos"),
+    "calibration_error": (scores.expected_calibration_error, "p_chaos"),
     "held_accuracy": (scores.balanced_accuracy, "held"),
     "false_switches": (switches.false_switches, "held"),
     "delay_into_chaos": (switches.delay_into_chaos, "held"),
@@ -49,15 +49,15 @@ class Forecast(NamedTuple):
 
     Attributes
     ----------
-    probability : float64 array
-        P(chaos).
+    p_chaos : float64 array
+        Filtered P(chaos).
     called : int8 array
         Chaos where the probability exceeds the share of chaos in the market, which serves balanced accuracy best.
     held : int8 array
         Regime after hysteresis.
     """
 
-    probability: Floats
+    p_chaos: Floats
     called: NDArray[np.int8]
     held: NDArray[np.int8]
 
@@ -82,9 +82,9 @@ class Comparison:
 
     def _face(self, name: str, score: str) -> tuple[Callable[..., float], NDArray[Any]]:
         if name not in self.forecasts:
-            raise ValueError(f"no detector {name!r}: there are {', '.join(self.forecasts)}")
+            raise ValueError(f"name must be one of {', '.join(self.forecasts)}, got {name!r}")
         if score not in SCORES:
-            raise ValueError(f"no score {score!r}: there are {', '.join(SCORES)}")
+            raise ValueError(f"score must be one of {', '.join(SCORES)}, got {score!r}")
         function, face = SCORES[score]
         return function, getattr(self.forecasts[name], face)
 
@@ -114,19 +114,20 @@ class Comparison:
     def interval(self, name: str, score: str) -> Interval:
         """One score of one detector, with its bootstrap interval over paths."""
         function, face = self._face(name, score)
-        return scores.bootstrap_over_paths(function, self.truth, face, seed=self.seed)
+        return bootstrap_over_paths(function, self.truth, face, seed=self.seed)
 
     def share(self, name: str, score: str = "auc") -> Interval:
         """``(score - .5) / (score of the ceiling - .5)``; for "auc", "balanced_accuracy" and "held_accuracy"."""
-        if score not in ("auc", "balanced_accuracy", "held_accuracy"):
-            raise ValueError(f"score = {score!r} is not one of which a coin has one half")
+        halves = ("auc", "balanced_accuracy", "held_accuracy")
+        if score not in halves:
+            raise ValueError(f"score must be one of {', '.join(halves)}, of which a coin has one half, got {score!r}")
         (function, face), (_, best) = self._face(name, score), self._face(CEILING, score)
-        return scores.share_of_ceiling(function, face, best, self.truth, seed=self.seed)
+        return share_of_ceiling(function, face, best, self.truth, seed=self.seed)
 
     def difference(self, name: str, other: str, score: str = "auc") -> Interval:
         """Score of `name` minus score of `other`, on the same resamples."""
         (function, face), (_, against) = self._face(name, score), self._face(other, score)
-        return scores.paired_difference(function, face, against, self.truth, seed=self.seed)
+        return paired_difference(function, face, against, self.truth, seed=self.seed)
 
 
 def compare_detectors(
@@ -166,24 +167,27 @@ def compare_detectors(
     Raises
     ------
     ValueError
-        When a name is "ceiling", both seeds are the same, or `ceiling` has another shape.
+        When a detector is no `RegimeFilter` or its name is "ceiling", both seeds are the same, or `ceiling` has another
+        shape.
     """
     if CEILING in detectors:
-        raise ValueError(f"detectors: the name {CEILING!r} is that of the best possible observer; choose another")
+        raise ValueError(f"detectors must have other names than that of the best possible observer, got {CEILING!r}")
+    if others := [name for name, detector in detectors.items() if not isinstance(detector, RegimeFilter)]:
+        raise ValueError(f"detectors must be RegimeFilters, got another under {', '.join(map(repr, others))}")
     if seed == train_seed:
-        raise ValueError(f"seed = {seed} is that of the paths to fit on: no detector may see the paths it is scored on")
+        raise ValueError(f"seed must differ from train_seed, got {seed}: no detector may see the paths it is scored on")
     paths = market.simulate(n_paths=n_paths, n_steps=n_bars, seed=seed)
     best = BayesCeiling(market).fit(paths.log_returns)
     posterior = best.predict_proba(paths.log_returns) if ceiling is None else np.asarray(ceiling, dtype=np.float64)
     if posterior.shape != (n_paths, n_bars, 2):
-        raise ValueError(f"ceiling has shape {posterior.shape}, expected {(n_paths, n_bars, 2)}")
+        raise ValueError(f"ceiling must have shape {(n_paths, n_bars, 2)}, got {posterior.shape}")
     ready = _fitted(market, detectors, train_seed)
     warm_up = max([best.warm_up, *(detector.warm_up for detector in ready.values())])
     base_rate = float(market.stationary[1])
 
-    def forecast(reader: RegimeFilter, probability: Floats) -> Forecast:
-        held = hysteresis(probability, enter=reader.enter, leave=reader.leave)
-        warm = probability[:, warm_up:]
+    def forecast(reader: RegimeFilter | BayesCeiling, p_chaos: Floats) -> Forecast:
+        held = hysteresis(p_chaos, enter_chaos=reader.enter_chaos, leave_chaos=reader.leave_chaos)
+        warm = p_chaos[:, warm_up:]
         return Forecast(warm, (warm > base_rate).astype(np.int8), held[:, warm_up:])
 
     said = {name: forecast(reader, reader.predict_proba(paths.log_returns)[..., 1]) for name, reader in ready.items()}

@@ -38,7 +38,7 @@ class Crisis:
 
     def __post_init__(self) -> None:
         if self.end <= self.start:
-            raise ValueError(f"{self.name}: end = {self.end} must come after start = {self.start}")
+            raise ValueError(f"end must come after start, {self.start}, got {self.end} for {self.name!r}")
 
 
 CRISES = (
@@ -61,7 +61,7 @@ def _positions(index: "pd.Index[Any]", crisis: Crisis, shift: int) -> tuple[int,
     last = int(index.searchsorted(np.datetime64(crisis.end), side="right")) - 1
     if not (0 <= first <= last and np.datetime64(crisis.end) <= index[-1]):
         raise ValueError(
-            f"{crisis.name}: with a shift of {shift} bars it does not lie within {index[0]} to {index[-1]}"
+            f"crises must lie within {index[0]} to {index[-1]}, got {crisis.name!r} shifted by {shift} bars"
         )
     return first, last
 
@@ -69,7 +69,7 @@ def _positions(index: "pd.Index[Any]", crisis: Crisis, shift: int) -> tuple[int,
 def _flags(called: "pd.Series") -> NDArray[np.bool_]:
     flags = np.asarray(called)
     if not np.isin(flags, (0, 1)).all() or not called.index.is_monotonic_increasing:
-        raise ValueError("called must hold 0 and 1 on ascending dates")
+        raise ValueError("called must hold 0 and 1 on ascending dates, got something else")
     return flags.astype(bool)
 
 
@@ -151,7 +151,9 @@ def alarms(called: "pd.Series", crises: Iterable[Crisis] = CRISES, *, margin: in
         first, last = _positions(called.index, crisis, 0)
         inside[max(first - margin, 0) : last + margin + 1] = True
     if inside.all() or not inside.any():
-        raise ValueError("crises must cover some bars of called, and not all")
+        raise ValueError(
+            f"crises must cover some bars of called and not all, got {np.count_nonzero(inside)} of {len(inside)}"
+        )
     edges = np.flatnonzero(np.diff(np.r_[False, flags, False]))
     alone = sum(not inside[start:stop].any() for start, stop in zip(edges[::2], edges[1::2], strict=True))
     # Overlap of the calls, rotated by every number of bars, with the crises: a circular correlation.

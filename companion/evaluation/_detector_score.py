@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from companion._checks import as_paths
 from companion.evaluation._leak import leak
-from companion.evaluation._scores import auc, balanced_accuracy, switch_statistics
+from companion.evaluation._scores import auc, balanced_accuracy
+from companion.evaluation._switches import switch_statistics
 from companion.regimes._filter import RegimeFilter
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ A monitor is judged by two rates: how often it stops a healthy system, and which
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from companion._checks import as_paths
+
 SIGMA_BARS = 60
 
 
@@ -32,11 +34,11 @@ def inject_faults(
     Raises
     ------
     ValueError
-        If `log_returns` is not a finite array of paths, or `start` leaves too few bars before or after it.
+        If `log_returns` are not paths of log returns, or `start` leaves too few bars before or after it.
     """
-    returns = np.asarray(log_returns, dtype=np.float64)
-    if returns.ndim != 2 or not np.all(np.isfinite(returns)):
-        raise ValueError(f"log_returns must be finite and of shape (n_paths, n_bars), got shape {returns.shape}")
+    returns, single = as_paths(log_returns, name="log_returns")
+    if single:
+        raise ValueError(f"log_returns must have shape (n_paths, n_bars), got {returns.shape[1:]}: give [log_returns]")
     if not SIGMA_BARS <= start <= returns.shape[1] - 2:
         raise ValueError(f"start must lie in [{SIGMA_BARS}, {returns.shape[1] - 2}], got {start}")
     before, after = returns[:, :start], returns[:, start:]

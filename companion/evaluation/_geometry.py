@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -86,9 +86,9 @@ def aligned_at_switches(values: ArrayLike, regime: ArrayLike, *, into: int, befo
     """
     array, truth = np.asarray(values, dtype=np.float64), np.asarray(regime)
     if truth.ndim != 2 or array.shape[:2] != truth.shape:
-        raise ValueError(f"values has shape {array.shape}, which does not begin with that of regime, {truth.shape}")
+        raise ValueError(f"values must have a shape that begins with that of regime, {truth.shape}, got {array.shape}")
     if min(before, after) < 1:
-        raise ValueError(f"before = {before} and after = {after} must be at least 1")
+        raise ValueError(f"before and after must be at least 1, got {before} and {after}")
     windows = []
     for path, spells in zip(array, truth, strict=True):
         edges = [0, *(np.flatnonzero(np.diff(spells)) + 1), len(spells)]
@@ -96,7 +96,7 @@ def aligned_at_switches(values: ArrayLike, regime: ArrayLike, *, into: int, befo
             if spells[switch] == into and switch - start >= before and end - switch >= after:
                 windows.append(path[switch - before : switch + after])
     if not windows:
-        raise ValueError(f"regime has no switch into {into} with {before} bars before it and {after} after it")
+        raise ValueError(f"regime must switch into {into} after {before} bars and for {after}, got no such switch")
     return np.stack(windows)
 
 
@@ -107,7 +107,9 @@ def share_of_way(windows: ArrayLike, before: int, *, settled: int = 10) -> Float
     """
     mean = np.asarray(windows, dtype=np.float64).mean(axis=0)
     if not 0 < before < len(mean) - settled:
-        raise ValueError(f"before = {before} must leave more than {settled} of the {len(mean)} bars after the switch")
+        raise ValueError(
+            f"before must leave more than {settled} of the {len(mean)} bars after the switch, got {before}"
+        )
     start, end = mean[:before].mean(), mean[-settled:].mean()
     return np.asarray((mean - start) / (end - start))
 
@@ -141,7 +143,7 @@ def impulse_response(
     """
     paths, _ = as_paths(log_returns, name="log_returns")
     if not 0 <= bar < paths.shape[1]:
-        raise ValueError(f"bar = {bar} must lie between 0 and {paths.shape[1] - 1}")
+        raise ValueError(f"bar must lie between 0 and {paths.shape[1] - 1}, got {bar}")
     shocked = paths.copy()
     shocked[:, bar] += shock
     after, before = (np.asarray(memory(world), dtype=np.float64)[:, bar:] for world in (shocked, paths))
@@ -170,21 +172,16 @@ def step_sizes(model: "MarketMamba", log_returns: ArrayLike) -> list[Floats]:
     list of ndarray of shape (n_paths, n_bars, d_inner), one a block
     """
     import torch
-    from torch.nn import functional
 
-    from companion.mamba import Mamba, market_features
+    from companion.mamba import market_features
 
     paths, _ = as_paths(log_returns, name="log_returns")
     sizes = []
     with torch.no_grad():
-        x = model.embedding(torch.from_numpy(market_features(paths)).to(model.head.weight.dtype))
+        x = model.embedding(torch.from_numpy(market_features(paths)).to(model.precision))
         for norm, block in zip(model.norms, model.blocks, strict=True):
-            assert isinstance(block, Mamba)
             normed = norm(x)
-            u = block.in_proj(normed).chunk(2, dim=-1)[0].transpose(1, 2)
-            u = functional.silu(block.conv1d(u)[..., : paths.shape[1]]).transpose(1, 2)
-            low_rank = block.x_proj(u)[..., : block.dt_rank]
-            sizes.append(functional.softplus(block.dt_proj(low_rank)).numpy().astype(np.float64))
+            sizes.append(cast(Any, block).step_sizes(normed).numpy().astype(np.float64))
             x = x + block(normed)
     return sizes
 
@@ -197,5 +194,5 @@ def midplane_distance(latents: ArrayLike, centroids: ArrayLike) -> Floats:
     near, far = np.asarray(centroids, dtype=np.float64)
     gap = np.linalg.norm(far - near)
     if not gap > 0:
-        raise ValueError("centroids must be two different points")
+        raise ValueError("centroids must be two different points, got the same twice")
     return np.asarray((np.asarray(latents, dtype=np.float64) - (near + far) / 2) @ ((far - near) / gap))

@@ -3,7 +3,8 @@
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,31 +12,50 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Score = TypeVar("Score", bound=Callable[..., float])
 
-_COUNTED: dict[Callable[..., float], Callable[..., Floats]] = {}
-
 
 def counted(fast: Callable[..., Floats]) -> Callable[[Score], Score]:
-    """Tell the bootstrap of a fast form of the score that is being defined.
+    """Give the score that is being defined its fast form for the bootstrap, as its attribute ``counted``.
 
     ``fast(*arrays, counts)``, with counts of shape (n_resamples, n_paths), is the score (n_resamples,) of the paths
     where path i comes counts[:, i] times. It sums over the bars of a path once, not once a resample.
     """
 
-    def register(score: Score) -> Score:
-        _COUNTED[score] = fast
+    def attach(score: Score) -> Score:
+        vars(score)["counted"] = fast
         return score
 
-    return register
+    return attach
+
+
+def _fast_form(score: Callable[..., float]) -> Callable[..., Floats] | None:
+    """The fast form of a score, also of one whose options `functools.partial` has set."""
+    if isinstance(score, partial) and not score.args and (fast := _fast_form(score.func)) is not None:
+        return partial(fast, **score.keywords)
+    return getattr(score, "counted", None)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its percentile interval and standard error."""
+    """An estimate with its percentile interval and standard error.
+
+    Attributes
+    ----------
+    estimate : float
+    low, high : float
+        Ends of the interval; infinite where the resamples set no bound.
+    standard_error : float
+        Standard deviation of the resamples; infinite if one of them is not a number or not finite.
+    """
 
     estimate: float
     low: float
     high: float
     standard_error: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        return self.low > 0.0 or self.high < 0.0
 
 
 def bootstrap_over_paths(
@@ -148,16 +168,28 @@ def _choose(
 
 
 def _draws(statistic: Callable[..., float], arrays: list[NDArray[Any]], chosen: NDArray[np.int64]) -> Floats:
-    if statistic not in _COUNTED:
+    fast = _fast_form(statistic)
+    if fast is None:
         return np.array([statistic(*(array[paths] for array in arrays)) for paths in chosen])
     counts = np.stack([np.bincount(paths, minlength=chosen.shape[1]) for paths in chosen])
-    return _COUNTED[statistic](*arrays, counts.astype(np.float64))
+    return fast(*arrays, counts=counts.astype(np.float64))
 
 
 def _interval(estimate: float, draws: Floats, level: float) -> Interval:
     if np.isnan(draws).any():
         raise ValueError("the statistic of a resample is not a number: give more, or longer, paths")
-    finite = np.isfinite(draws).all()  # no line can be drawn from a number to infinity
-    tails = [0.5 - level / 2, 0.5 + level / 2]
-    low, high = np.quantile(draws, tails, method="linear" if finite else "inverted_cdf")
-    return Interval(float(estimate), float(low), float(high), float(draws.std(ddof=1)) if finite else np.inf)
+    return percentile_interval(estimate, draws, level)
+
+
+def percentile_interval(estimate: float, draws: Floats, level: float) -> Interval:
+    """Percentile interval at confidence `level` of a statistic, from its values `draws` on the resamples.
+
+    A resample on which the statistic is undefined (NaN) could have had any value: it counts as lowest at the low end
+    and as highest at the high end, so that more than ``(1 - level) / 2`` of them leave the interval without a bound.
+    """
+    undefined = np.isnan(draws)
+    finite = bool(np.isfinite(draws).all())  # no line can be drawn from a number to infinity
+    tails = (0.5 - level / 2, -np.inf), (0.5 + level / 2, np.inf)
+    method: Literal["linear", "inverted_cdf"] = "linear" if finite else "inverted_cdf"
+    low, high = (float(np.quantile(np.where(undefined, bound, draws), share, method=method)) for share, bound in tails)
+    return Interval(float(estimate), low, high, float(draws.std(ddof=1)) if finite else np.inf)

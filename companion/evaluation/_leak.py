@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from companion.regimes._filter import Floats, RegimeFilter, as_paths
+from companion._checks import Floats, as_paths, check_count
+from companion.regimes._filter import RegimeFilter
 
 
 class Leak(NamedTuple):
@@ -46,6 +47,8 @@ def leak(detector: RegimeFilter, X: ArrayLike, *, every: int = 5) -> Leak:
     ------
     ValueError
         When there are too few paths or bars, or what the detector says never changes.
+    TypeError
+        When `detector` is something else, such as the `BayesCeiling`, which has no answer bar by bar.
 
     References
     ----------
@@ -55,20 +58,19 @@ def leak(detector: RegimeFilter, X: ArrayLike, *, every: int = 5) -> Leak:
     check_is_fitted(detector, "calibration_")
     paths, _ = as_paths(X)
     if len(paths) < 3 or paths.shape[1] <= detector.warm_up:
-        raise ValueError(f"X has shape {paths.shape}: give at least 3 paths of more than {detector.warm_up} bars")
-    if every < 1:
-        raise ValueError(f"every = {every} must be at least 1")
-    one, two = _strange_todays(detector, paths, every)
-    return Leak(_share(one, two), _share(detector._score(one)[..., None], detector._score(two)[..., None]))
+        raise ValueError(f"X must hold at least 3 paths of more than {detector.warm_up} bars, got shape {paths.shape}")
+    one, two = _strange_todays(detector, paths, check_count("every", every))
+    return Leak(_share(one, two), _share(detector.rule_.score(one)[..., None], detector.rule_.score(two)[..., None]))
 
 
 def _strange_todays(detector: RegimeFilter, paths: Floats, every: int) -> tuple[Floats, Floats]:
     """Features after a true past and two strangers' returns, each of shape (n_experiments, n_paths, n_features)."""
-    state, pairs = detector._start(len(paths)), []
+    feature = detector.feature_
+    state, pairs = feature.start(len(paths)), []
     for bar, returns in enumerate(paths.T):
         if bar >= detector.warm_up and (bar - detector.warm_up) % every == 0:
-            pairs.append([detector._advance(np.roll(returns, shift), state)[0] for shift in (1, 2)])
-        _, state = detector._advance(returns, state)
+            pairs.append([feature.advance(np.roll(returns, shift), state)[0] for shift in (1, 2)])
+        _, state = feature.advance(returns, state)
     one, two = np.stack(pairs, axis=1)
     return one, two
 
@@ -76,5 +78,5 @@ def _strange_todays(detector: RegimeFilter, paths: Floats, every: int) -> tuple[
 def _share(one: Floats, two: Floats) -> float:
     variance = np.concatenate([one, two]).var(axis=(0, 1)).sum()
     if variance == 0.0:
-        raise ValueError("detector says the same at every bar: there is no variance to share out")
+        raise ValueError("detector must say different things at different bars, got no variance to share out")
     return float(((one - two) ** 2).mean(axis=(0, 1)).sum() / (2.0 * variance))

@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from companion._checks import Floats, as_paths
+from companion._checks import Floats, as_paths, decay
 from companion.evaluation._intervals import counted
 
 #: Ridge penalties that a probe chooses from, as shares of the variance of a standardized feature.
@@ -35,12 +35,12 @@ def return_averages(log_returns: ArrayLike, half_lives: Sequence[float]) -> Floa
     ndarray of shape (..., n_bars, 2 * len(half_lives))
         First the log mean squares, then the scaled means. Bar t depends on returns up to t only.
     """
-    if not len(half_lives) or not min(half_lives) > 0:
-        raise ValueError(f"half_lives must be positive, at least one, got {half_lives!r}")
+    if not len(half_lives):
+        raise ValueError(f"half_lives must hold at least one, got {half_lives!r}")
     paths, single = as_paths(log_returns, name="log_returns")
     x, squares, means = 100.0 * paths, [], []
     for bars in half_lives:
-        keep = 0.5 ** (1.0 / bars)
+        keep = decay(bars)
         square, mean, weight = (lfilter([1.0], [1.0, -keep], part, axis=-1) for part in (x * x, x, np.ones_like(x)))
         square = square / weight + FLOOR
         squares.append(np.log(square))
@@ -61,7 +61,7 @@ def _r_squared_counted(truth: ArrayLike, reading: ArrayLike, counts: Floats) -> 
 def r_squared(truth: ArrayLike, reading: ArrayLike) -> float:
     """Share of the variance of `truth` that `reading` explains; both (n_paths, n_bars), all bars pooled."""
     if np.shape(truth) != np.shape(reading):
-        raise ValueError(f"truth has shape {np.shape(truth)}, but reading has {np.shape(reading)}")
+        raise ValueError(f"reading must have the shape of truth, {np.shape(truth)}, got {np.shape(reading)}")
     return float(_r_squared_counted(truth, reading, np.ones((1, len(np.asarray(truth)))))[0])
 
 
@@ -98,9 +98,9 @@ class LinearProbe(BaseEstimator):
         """
         features, target = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
         if features.ndim != 3 or features.shape[:2] != target.shape:
-            raise ValueError(f"X has shape {features.shape} and y {target.shape}: expected (p, n, d) and (p, n)")
+            raise ValueError(f"X and y must have shapes (p, n, d) and (p, n), got {features.shape} and {target.shape}")
         if not 2 <= self.n_folds <= len(features):
-            raise ValueError(f"n_folds = {self.n_folds} must lie between 2 and the number of paths, {len(features)}")
+            raise ValueError(f"n_folds must lie between 2 and the number of paths, {len(features)}, got {self.n_folds}")
         self.center_, spread = features.mean(axis=(0, 1)), features.std(axis=(0, 1))
         self.scale_, self.intercept_ = np.where(spread > 0, spread, 1.0), float(target.mean())
         z, rest = (features - self.center_) / self.scale_, target - self.intercept_

@@ -11,30 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from companion.evaluation._intervals import (
-    Floats,
-    Interval,
-    bootstrap_over_paths,
-    counted,
-    paired_difference,
-    share_of_ceiling,
-)
-from companion.evaluation._switches import SwitchStatistics, switch_statistics
-
-__all__ = [
-    "Interval",
-    "ReliabilityCurve",
-    "SwitchStatistics",
-    "auc",
-    "balanced_accuracy",
-    "bootstrap_over_paths",
-    "brier_score",
-    "expected_calibration_error",
-    "paired_difference",
-    "reliability_curve",
-    "share_of_ceiling",
-    "switch_statistics",
-]
+from companion._checks import check_count
+from companion.evaluation._intervals import Floats, counted
 
 _ALL = np.ones((1, 1))
 """Counts of the bars of all paths taken as one path, once."""
@@ -44,26 +22,26 @@ def _pair(regime: ArrayLike, other: ArrayLike, name: str, n_paths: int) -> tuple
     """True regimes and the other array, each (n_paths, n_bars), the regimes 0 and 1 both present."""
     truth, values = np.asarray(regime), np.asarray(other, dtype=np.float64)
     if truth.shape != values.shape:
-        raise ValueError(f"regime has shape {truth.shape}, but {name} has {values.shape}")
+        raise ValueError(f"{name} must have the shape of regime, {truth.shape}, got {values.shape}")
     if not np.isfinite(values).all():
-        raise ValueError(f"{name} holds a value that is not finite")
+        raise ValueError(f"{name} must be finite, got a value that is not")
     if not np.isin(truth, (0, 1)).all():
-        raise ValueError("regime holds a value that is neither 0 nor 1")
+        raise ValueError("regime must hold 0 and 1 only, got another value")
     if truth.min(initial=1) == truth.max(initial=0):
-        raise ValueError(f"regime is {truth.flat[0]} at every bar: the score needs both regimes")
+        raise ValueError(f"regime must hold both 0 and 1, got {truth.flat[0]} at every bar")
     return truth.astype(bool).reshape(n_paths, -1), values.reshape(n_paths, -1)
 
 
 def _probabilities(regime: ArrayLike, probability: ArrayLike, n_paths: int) -> tuple[NDArray[np.bool_], Floats]:
     truth, chaos = _pair(regime, probability, "probability", n_paths)
     if chaos.min() < 0.0 or chaos.max() > 1.0:
-        raise ValueError("probability holds a value that is not in [0, 1]")
+        raise ValueError("probability must lie in [0, 1] at every bar, got a value that does not")
     return truth, chaos
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
     if not whole.all():
-        raise ValueError("regime is the same at every bar of a resample: the score needs both; give more paths")
+        raise ValueError("regime must hold both 0 and 1 in every resample, got one that does not: give more paths")
     return part / whole
 
 
@@ -104,7 +82,7 @@ def auc(regime: ArrayLike, score: ArrayLike) -> float:
 def _balanced_accuracy(regime: ArrayLike, predicted: ArrayLike, counts: Floats) -> Floats:
     truth, called = _pair(regime, predicted, "predicted", counts.shape[1])
     if not np.isin(called, (0, 1)).all():
-        raise ValueError("predicted holds a value that is neither 0 nor 1")
+        raise ValueError("predicted must hold 0 and 1 only, got another value")
     right = called == truth
     shares = [_ratio(counts @ (right & bars).sum(axis=1), counts @ bars.sum(axis=1)) for bars in (truth, ~truth)]
     return 0.5 * (shares[0] + shares[1])
@@ -144,8 +122,7 @@ class ReliabilityCurve:
 
 def _groups(regime: ArrayLike, probability: ArrayLike, n_paths: int, n_bins: int) -> tuple[Floats, Floats, Floats]:
     """Sum of forecasts, bars of chaos and bars of each path and group: each (n_paths, n_bins)."""
-    if n_bins < 1:
-        raise ValueError(f"n_bins = {n_bins} must be at least 1")
+    check_count("n_bins", n_bins)
     truth, chaos = _probabilities(regime, probability, n_paths)
     group = np.minimum((chaos * n_bins).astype(np.int64), n_bins - 1) + n_bins * np.arange(n_paths)[:, None]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import lfilter
 
-from companion._checks import Floats, as_paths
+from companion._checks import Floats, as_paths, check_positive, decay
 
 if TYPE_CHECKING:
     from companion.heston import RegimeSwitchingHeston
@@ -36,7 +36,7 @@ def add_noise(log_returns: ArrayLike, size: float, *, seed: int | np.random.Gene
         When `size` is negative or not finite, or a return is not finite.
     """
     if not 0.0 <= size < np.inf:
-        raise ValueError(f"size = {size} must be a finite number, not negative")
+        raise ValueError(f"size must be a finite number, not negative, got {size}")
     paths, single = as_paths(log_returns, name="log_returns")
     noise = np.random.default_rng(seed).standard_normal(paths.shape)
     noisy = paths + size * np.sqrt(np.mean(paths**2)) * noise
@@ -68,13 +68,15 @@ def random_gaps(n_paths: int, n_bars: int, share: float, *, length: int = 1, see
         When `share` is not in [0, 1), or there are not enough slots to lose so many.
     """
     if not 0.0 <= share < 1.0:
-        raise ValueError(f"share = {share} must lie in [0, 1)")
+        raise ValueError(f"share must lie in [0, 1), got {share}")
     if not 1 <= length <= n_bars:
-        raise ValueError(f"length = {length} must lie between 1 and n_bars = {n_bars}")
+        raise ValueError(f"length must lie between 1 and n_bars, {n_bars}, got {length}")
     slots = n_bars // length
     n_lost = round(share * n_bars / length)
     if n_lost >= slots:
-        raise ValueError(f"share = {share}: {slots} slots of {length} bars are too few to lose {n_lost}")
+        raise ValueError(
+            f"share must leave a slot besides the first, got {share}: {n_lost} of {slots} slots of {length} bars"
+        )
     order = np.random.default_rng(seed).random((n_paths, slots - 1)).argsort(axis=1)
     seen = np.ones((n_paths, n_bars), dtype=bool)
     seen[:, length : slots * length] = np.repeat(order >= n_lost, length, axis=1)
@@ -85,7 +87,7 @@ def _log_prices(log_returns: ArrayLike, seen: ArrayLike) -> tuple[Floats, Mask]:
     paths, _ = as_paths(log_returns, name="log_returns")
     mask = np.asarray(seen)
     if mask.shape != paths.shape or mask.dtype != np.bool_:
-        raise ValueError(f"seen has shape {mask.shape} and type {mask.dtype}, expected booleans of {paths.shape}")
+        raise ValueError(f"seen must hold booleans, in shape {paths.shape}, got {mask.dtype} in {mask.shape}")
     return np.cumsum(paths, axis=1), mask
 
 
@@ -128,7 +130,7 @@ def drop_unseen(log_returns: ArrayLike, seen: ArrayLike) -> Floats:
     price, mask = _log_prices(log_returns, seen)
     counts = np.unique(mask.sum(axis=1))
     if len(counts) != 1 or counts[0] == 0:
-        raise ValueError(f"seen has {counts.tolist()} bars on its paths: give the same number, at least 1, on each")
+        raise ValueError(f"seen must hold the same number of bars on each path, at least 1, got {counts.tolist()}")
     return np.diff(price[mask].reshape(len(price), -1), prepend=0.0)
 
 
@@ -147,7 +149,9 @@ def hold_last(values: ArrayLike, seen: ArrayLike) -> NDArray[Any]:
     """
     answers, mask = np.asarray(values), np.asarray(seen, dtype=bool)
     if not (mask[:, 0].all() and (mask.sum(axis=1) == answers.shape[1]).all()):
-        raise ValueError(f"seen does not fit {answers.shape[1]} values a path, or its first bar is not seen")
+        raise ValueError(
+            f"seen must hold {answers.shape[1]} bars a path, as many as values, the first among them, got others"
+        )
     return np.take_along_axis(answers, np.cumsum(mask, axis=1) - 1, axis=1)
 
 
@@ -170,11 +174,10 @@ def rescale_to_unit(log_returns: ArrayLike, *, half_life: float, daily_volatilit
     ValueError
         When an argument is not above zero, or a return is not finite.
     """
-    if not (half_life > 0 and 0 < daily_volatility < np.inf):
-        raise ValueError(f"half_life = {half_life} and daily_volatility = {daily_volatility} must be above zero")
+    check_positive("daily_volatility", daily_volatility)
+    keep = 1.0 if half_life == np.inf else decay(half_life)
     paths, single = as_paths(log_returns, name="log_returns")
-    decay = 0.5 ** (1.0 / half_life)
-    sums, weights = (lfilter([1.0], [1.0, -decay], x, axis=1) for x in (paths**2, np.ones_like(paths)))
+    sums, weights = (lfilter([1.0], [1.0, -keep], x, axis=1) for x in (paths**2, np.ones_like(paths)))
     root = np.sqrt(sums / weights)
     scaled = daily_volatility * np.divide(paths, root, out=np.zeros_like(paths), where=root > 0)
     return scaled[0] if single else scaled

@@ -28,9 +28,9 @@ class _Spells(NamedTuple):
 def _spells(regime: ArrayLike, predicted: ArrayLike) -> _Spells:
     truth, called = np.atleast_2d(np.asarray(regime)), np.atleast_2d(np.asarray(predicted))
     if truth.shape != called.shape or truth.ndim != 2:
-        raise ValueError(f"regime has shape {np.shape(regime)}, but predicted has {np.shape(predicted)}")
+        raise ValueError(f"predicted must have the shape of regime, {np.shape(regime)}, got {np.shape(predicted)}")
     if not (np.isin(truth, (0, 1)).all() and np.isin(called, (0, 1)).all()):
-        raise ValueError("regime and predicted must hold 0 and 1 only")
+        raise ValueError("regime and predicted must hold 0 and 1 only, got another value")
     truth, called = truth.astype(np.int8), called.astype(np.int8)
     rows: list[tuple[int, int, float]] = []
     n_false = np.zeros(len(truth))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from companion._checks import check_count, check_positive
+from companion._checks import as_paths, check_count, check_positive
 from companion._jit import compiled
 from companion.heston._switching import RegimeSwitchingHeston
 from companion.heston.kernels._blocks import for_blocks
@@ -22,7 +22,6 @@ from companion.heston.kernels._elementary import KERNEL, exp, log
 from companion.heston.kernels._random import box_muller, key_from_seed, uniform_pair
 from companion.heston.kernels._regime_scheme import BURN_IN_BARS, VARIANCE_FLOOR
 
-LARGEST_LOG_RETURN = 10.0
 LOG_TWO_PI = math.log(2 * math.pi)
 
 Array = NDArray[np.float64]
@@ -80,8 +79,7 @@ def bayes_filter(
     Raises
     ------
     ValueError
-        If `returns` is empty, has another shape or holds a value that is not finite or not a log return, or another
-        argument is out of range; the message names it.
+        If `returns` are not log returns, or another argument is out of range; the message names it.
     """
     return run_bayes_filter(returns, market, dt=dt, substeps=substeps, n_particles=n_particles, seed=seed).probability
 
@@ -96,7 +94,7 @@ def run_bayes_filter(
     seed: int | np.random.Generator,
 ) -> FilterRun:
     """`bayes_filter` with its log likelihood and effective sample size; the same arguments and errors."""
-    observed = _check_returns(returns)
+    paths, single = as_paths(returns, name="returns")
     if not isinstance(market, RegimeSwitchingHeston):
         raise ValueError(f"market must be a RegimeSwitchingHeston, got {market!r}")  # noqa: TRY004
     dt, substeps = check_positive("dt", dt), check_count("substeps", substeps)
@@ -106,7 +104,7 @@ def run_bayes_filter(
     n_regimes = len(market.regimes)
     if n_particles < 2 * n_regimes:
         raise ValueError(f"n_particles must be at least 2 a regime ({2 * n_regimes}), got {n_particles}")
-    key, paths = key_from_seed(seed), np.atleast_2d(observed)
+    key = key_from_seed(seed)
     probability = np.empty((*paths.shape, n_regimes))
     log_likelihood, sample_size = np.empty(paths.shape), np.empty(paths.shape)
     args = market.params_array(), market.transition, market.stationary, dt, substeps, -(-n_particles // n_regimes)
@@ -116,24 +114,8 @@ def run_bayes_filter(
             _filter_path(key, i, paths[i], *args, probability[i], log_likelihood[i], sample_size[i])
 
     for_blocks(block, len(paths), block=1)
-    single = 0 if observed.ndim == 1 else slice(None)
-    return FilterRun(probability[single], log_likelihood[single], sample_size[single])
-
-
-def _check_returns(returns: ArrayLike) -> NDArray[np.float64]:
-    try:
-        observed = np.asarray(returns, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"returns must be an array of numbers: {error}") from error
-    if observed.ndim not in (1, 2) or observed.size == 0:
-        raise ValueError(
-            f"returns must have shape (n_bars,) or (n_paths, n_bars) and not be empty, got {observed.shape}"
-        )
-    wrong = ~(np.abs(observed) <= LARGEST_LOG_RETURN)  # true for NaN as well
-    if wrong.any():
-        where = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"returns must be finite log returns, got {float(observed[where])} at {where}")
-    return observed
+    kept = 0 if single else slice(None)
+    return FilterRun(probability[kept], log_likelihood[kept], sample_size[kept])
 
 
 @compiled(**KERNEL)

@@ -1,15 +1,11 @@
 """Ensembles larger than memory: a folder of Parquet files, each a block of paths, that any Parquet reader opens.
 
-The blocks are simulated one by one into ``<folder>.partial``, which takes the place of ``<folder>`` in the end. Path i
-is a function of the seed and of i, so it does not matter who simulates a block, in which order, or how often: a run
-that was killed goes on with the blocks that are not there yet, and a Dask cluster gives the bytes that one core gives.
-
-Every file says in its metadata which ensemble it belongs to. There is no other book-keeping that could disagree.
+Path i is a function of the seed and of i, so it does not matter who simulates a block, in which order, or how often: a
+run that was killed goes on with the blocks that are not there yet, and a Dask cluster gives the bytes that one core
+gives. How that is kept on disk is the business of `companion._runs`.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -17,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from companion._files import atomic_path, provenance
-from companion._runs._lock import locked
-from companion._runs._workers import results
-from companion._tables import DamagedFileError, read_provenance, read_table, table_bytes
+from companion._files import followed, provenance
+from companion._runs._blocks import Blocks, Identity
+from companion._runs._folder import ResumableFolder
+from companion._tables import read_provenance, read_table, table_bytes
 from companion.errors import InputError
 from companion.heston._switching import RegimePaths, RegimeSwitchingHeston
 
@@ -87,6 +83,36 @@ class Ensemble:
         return f"generate-heston {flags} --out {folder}"
 
 
+class _PathBlocks(Blocks[RegimePaths]):
+    """Parquet tables of paths, a row a path and bar."""
+
+    noun, suffix, maker = "ensemble", ".parquet", "companion generate-heston"
+
+    def identify(self, file: Path, command: str) -> Identity:
+        return read_provenance(file, kind=KIND, made_by=command.removeprefix("companion "))
+
+    def count(self, identity: Identity) -> int:
+        return _ensemble_of(identity).n_blocks
+
+    def command(self, identity: Identity, folder: Path) -> str:
+        return f"companion {_ensemble_of(identity).command(folder)}"
+
+    def read(self, file: Path, number: int, identity: Identity) -> RegimePaths:
+        ensemble = _ensemble_of(identity)
+        made_by = ensemble.command(file.parent)
+        table, _ = read_table(file, kind=KIND, columns=COLUMNS, made_by=made_by)
+        columns = {name: table[name].to_numpy() for name in COLUMNS}
+        wrong = _wrong_column(columns, ensemble, number)
+        if wrong:
+            what = f"column '{wrong}' is not what this step writes"
+            raise InputError(f"{file}: {what}; make it with `companion {made_by}`")
+        shape = -1, ensemble.bars + 1
+        return RegimePaths(*(columns[name].reshape(shape) for name in ("price", "variance", "regime")))
+
+
+BLOCKS = _PathBlocks()
+
+
 def write_ensemble(
     ensemble: Ensemble,
     folder: str | Path,
@@ -104,7 +130,7 @@ def write_ensemble(
     ----------
     ensemble : Ensemble
     folder : path
-        Its parent is made if there is none.
+        Its parent is made if there is none; a symbolic link is followed.
     scheduler : str, optional
         Address of a Dask scheduler whose workers simulate the blocks; by default this process does. Only this process
         writes files. A worker may be lost on the way.
@@ -117,44 +143,9 @@ def write_ensemble(
         `folder` holds something else, or an unfinished ensemble of other settings; another run is writing it; it can
         not be written; the cluster can not be reached, is lost, or runs other versions. Finished blocks are kept.
     """
-    folder = Path(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder.with_name(f".{folder.name}.lock")) as ours:
-            if not ours:
-                raise InputError(f"{folder}: another run is writing it; wait until it ends, or name another folder")
-            _write(ensemble, folder, scheduler, report)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{folder}: can not be written ({reason}); make room or choose another place") from error
-
-
-def _write(ensemble: Ensemble, folder: Path, scheduler: str | None, report: Callable[[int, int], None]) -> None:
-    partial = _beside(folder, "partial")
-    _finish_replacing(folder)
-    here = _source(ensemble)
-    place = folder if _first_source(folder) == here else partial
-    there = _first_source(place)
-    if there not in (None, here):
-        raise InputError(
-            f"{place}: an unfinished ensemble with other settings ({_difference(there, here)}); "
-            f"delete it, or finish it with `companion {_ensemble_of(place, there).command(folder)}`"
-        )
-    for leftover in place.glob(".*.part"):  # of a run that was killed while it wrote
-        leftover.unlink()
-    missing = [number for number in range(ensemble.n_blocks) if not _is_whole(ensemble, place, number, here)]
-    n_before = ensemble.n_blocks - len(missing)
-    report(n_before, ensemble.n_blocks)
-    with closing(results(encode_block, ensemble, missing, scheduler=scheduler)) as blocks:
-        for done, (number, (content, there)) in enumerate(blocks, start=n_before + 1):
-            if there != here:
-                what = _difference(there, here)
-                raise InputError(f"--scheduler {scheduler}: a worker has {what}; install the same everywhere")
-            with atomic_path(place / file_name(number)) as part:
-                part.write_bytes(content)
-            report(done, ensemble.n_blocks)
-    if place == partial:
-        _replace(folder, partial)
+    with ResumableFolder(folder, BLOCKS, _source(ensemble)) as place:
+        place.fill(encode_block, ensemble, scheduler=scheduler, report=report)
+        place.finish()
 
 
 def encode_block(ensemble: Ensemble, number: int) -> tuple[bytes, dict[str, Any]]:
@@ -172,7 +163,7 @@ def encode_block(ensemble: Ensemble, number: int) -> tuple[bytes, dict[str, Any]
     return table_bytes(table, kind=KIND, columns=COLUMNS, provenance=source), source
 
 
-def open_ensemble(folder: str | Path) -> tuple[Ensemble, dict[str, Any]]:
+def open_ensemble(folder: str | Path) -> tuple[Ensemble, Identity]:
     """Return what `folder` holds, and its provenance.
 
     Raises
@@ -180,24 +171,8 @@ def open_ensemble(folder: str | Path) -> tuple[Ensemble, dict[str, Any]]:
     InputError
         It is no ensemble, or an unfinished one: the message names the missing blocks and the command that finishes it.
     """
-    folder = Path(folder)
-    place = folder if _first_source(folder) else _beside(folder, "partial")
-    source = _first_source(place)
-    if source is None:
-        what = "holds no whole block" if folder.is_dir() else "no such ensemble"
-        raise InputError(f"{folder}: {what}; make it with `companion generate-heston --out {folder}`")
-    ensemble = _ensemble_of(folder, source)
-    there = {file.name for file in place.glob("part-*")}
-    missing = [str(number) for number in range(ensemble.n_blocks) if file_name(number) not in there]
-    if missing or place != folder:
-        names = ", ".join([*missing[:5], "…"][: len(missing)])
-        raise InputError(
-            f"{folder}: not finished, lacks {len(missing)} of {ensemble.n_blocks} blocks ({names}); "
-            f"finish it with `companion {ensemble.command(folder)}`"
-        )
-    if len(there) > ensemble.n_blocks:
-        raise InputError(f"{folder / max(there)}: beyond the {ensemble.n_blocks} blocks of this ensemble; delete it")
-    return ensemble, source
+    source = BLOCKS.open(Path(folder))
+    return _ensemble_of(source), source
 
 
 def read_blocks(folder: str | Path) -> Iterator[RegimePaths]:
@@ -208,48 +183,24 @@ def read_blocks(folder: str | Path) -> Iterator[RegimePaths]:
     InputError
         As `open_ensemble`; or a block is damaged, belongs to another ensemble, or holds what no simulation gives.
     """
-    folder = Path(folder)
     ensemble, source = open_ensemble(folder)
     for number in range(ensemble.n_blocks):
-        yield _read_block(ensemble, folder, number, source)
+        yield BLOCKS.block(followed(Path(folder)), number, source)
 
 
-def file_name(number: int) -> str:
-    """Name of the file of block `number`."""
-    return f"part-{number:05d}.parquet"
-
-
-def _read_block(ensemble: Ensemble, folder: Path, number: int, source: Mapping[str, Any]) -> RegimePaths:
-    file, made_by = folder / file_name(number), ensemble.command(folder)
-    table, there = read_table(file, kind=KIND, columns=COLUMNS, made_by=made_by)
-    if there != source:
-        difference = _difference(there, source)
-        raise InputError(f"{file}: of another ensemble ({difference}); make it with `companion {made_by}`")
-    first = number * ensemble.block
-    shape = min(ensemble.block, ensemble.paths - first), ensemble.bars + 1
-    columns = {name: table[name].to_numpy() for name in COLUMNS}
-    whole = len(table) == shape[0] * shape[1]
-    path, bar = np.divmod(np.arange(len(table)), shape[1])
+def _wrong_column(columns: Mapping[str, np.ndarray], ensemble: Ensemble, number: int) -> str | None:
+    """Name the first column that can not be that of block `number`."""
+    first, n_columns = number * ensemble.block, ensemble.bars + 1
+    n_rows = min(ensemble.block, ensemble.paths - first) * n_columns
+    path, bar = np.divmod(np.arange(n_rows), n_columns)
     rules = {
-        "path": whole and np.array_equal(columns["path"], first + path),
-        "bar": whole and np.array_equal(columns["bar"], bar),
+        "path": np.array_equal(columns["path"], first + path),
+        "bar": np.array_equal(columns["bar"], bar),
         "price": (columns["price"] > 0).all(),
         "variance": (columns["variance"] > 0).all(),
         "regime": np.isin(columns["regime"], (0, 1)).all(),
     }
-    for name, holds in rules.items():
-        if not holds:
-            raise InputError(
-                f"{file}: column '{name}' is not what this step writes; make it with `companion {made_by}`"
-            )
-    return RegimePaths(*(columns[name].reshape(shape) for name in ("price", "variance", "regime")))
-
-
-def _is_whole(ensemble: Ensemble, place: Path, number: int, source: Mapping[str, Any]) -> bool:
-    with suppress(InputError):
-        _read_block(ensemble, place, number, source)
-        return True
-    return False
+    return next((name for name, holds in rules.items() if not holds), None)
 
 
 @cache
@@ -257,52 +208,5 @@ def _source(ensemble: Ensemble) -> dict[str, Any]:
     return provenance(seed=ensemble.seed, config=asdict(ensemble), inputs={})
 
 
-def _first_source(folder: Path) -> dict[str, Any] | None:
-    """Return the provenance of the first whole block in `folder`, or None. What is not ours is refused."""
-    if folder.is_file():
-        raise InputError(f"{folder}: a file, not a folder of blocks; delete it and run `companion generate-heston`")
-    files = sorted(file for file in folder.glob("*") if not file.name.startswith("."))
-    for file in files:
-        if not file.match("part-[0-9][0-9][0-9][0-9][0-9].parquet"):
-            raise InputError(f"{folder}: holds '{file.name}', which is no block of an ensemble; name another folder")
-    for file in files:
-        with suppress(DamagedFileError):
-            return read_provenance(file, kind=KIND, made_by="generate-heston")
-    return None
-
-
-def _ensemble_of(place: Path, source: Mapping[str, Any]) -> Ensemble:
-    try:
-        return Ensemble(**source["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{place}: was not written by this version; run `companion generate-heston` anew") from error
-
-
-def _difference(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> str:
-    """Name the first setting in which two provenances differ."""
-    for name in here:
-        one, other = there.get(name), here[name]
-        if isinstance(one, Mapping) and isinstance(other, Mapping) and one != other:
-            return _difference(one, other, f"{name} " if name == "packages" else "")
-        if one != other:
-            return f"{prefix}{name} {one}, not {other}"
-    return "other fields"
-
-
-def _beside(folder: Path, what: str) -> Path:
-    return folder.with_name(f"{folder.name}.{what}")
-
-
-def _replace(folder: Path, partial: Path) -> None:
-    """Put the finished `partial` where `folder` is. A kill in between leaves both, and the next run goes on."""
-    if folder.exists():
-        folder.rename(_beside(folder, "replaced"))
-    partial.rename(folder)
-    _finish_replacing(folder)
-
-
-def _finish_replacing(folder: Path) -> None:
-    """Delete what was replaced; put it back if nothing has come into its place."""
-    replaced = _beside(folder, "replaced")
-    if replaced.exists():
-        shutil.rmtree(replaced) if folder.exists() else replaced.rename(folder)
+def _ensemble_of(source: Identity) -> Ensemble:
+    return Ensemble(**source["config"])

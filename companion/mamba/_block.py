@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from companion._checks import check_count, check_positive
+from companion.mamba._precision import check_input, in_weights_precision
 from companion.mamba._scan import selective_scan
 from companion.mamba.kernels._conv_op import causal_conv_silu
+from companion.mamba.kernels._scan_reference import softplus
 from companion.mamba.kernels._step import StackParts, compiled_stack
 
 
@@ -24,7 +27,8 @@ class MambaState(NamedTuple):
 class Mamba(nn.Module):
     """Selective state-space block of Gu and Dao (2023), figure 3.
 
-    The constructor and the keys of `state_dict` are those of `mamba_ssm.Mamba`, so weights move both ways.
+    The constructor and the keys of `state_dict` are those of `mamba_ssm.Mamba`, so weights move both ways. It computes
+    in the precision of its weights, float32 or float64, and inside a `torch.autocast` region too.
 
     Parameters
     ----------
@@ -34,8 +38,8 @@ class Mamba(nn.Module):
         States a channel.
     d_conv : int
         Taps of the causal convolution.
-    expand : int
-        Channels inside are `expand * d_model`.
+    expand : int or float
+        Channels inside are `expand * d_model`, rounded down.
     dt_rank : int or "auto"
         Rank of the projection to the step size; "auto" is `ceil(d_model / 16)`.
     dt_min, dt_max, dt_init, dt_scale, dt_init_floor
@@ -46,6 +50,11 @@ class Mamba(nn.Module):
         Accepted for mamba-ssm's sake; there is one path here.
     layer_idx : int, optional
         Kept as an attribute.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range; the message names it.
     """
 
     def __init__(
@@ -69,10 +78,17 @@ class Mamba(nn.Module):
     ) -> None:
         super().__init__()
         if dt_init not in ("random", "constant"):
-            raise ValueError(f"dt_init: expected 'random' or 'constant', got {dt_init!r}")
-        self.d_model, self.d_state, self.d_conv, self.expand = d_model, d_state, d_conv, expand
-        self.d_inner = int(expand * d_model)
-        self.dt_rank = math.ceil(d_model / 16) if dt_rank == "auto" else int(dt_rank)
+            raise ValueError(f"dt_init must be 'random' or 'constant', got {dt_init!r}")
+        self.d_model, self.d_state = check_count("d_model", d_model), check_count("d_state", d_state)
+        self.d_conv, self.expand = check_count("d_conv", d_conv), expand
+        self.d_inner = int(check_positive("expand", expand) * d_model)
+        if self.d_inner < 1:
+            raise ValueError(f"expand must leave at least one channel of d_model = {d_model}, got {expand!r}")
+        self.dt_rank = math.ceil(d_model / 16) if dt_rank == "auto" else check_count("dt_rank", dt_rank)
+        for name, value in {"dt_min": dt_min, "dt_scale": dt_scale, "dt_init_floor": dt_init_floor}.items():
+            check_positive(name, value)
+        if check_positive("dt_max", dt_max) < dt_min:
+            raise ValueError(f"dt_max must not be below dt_min = {dt_min}, got {dt_max}")
         self.use_fast_path, self.layer_idx = use_fast_path, layer_idx
 
         place: dict[str, Any] = {"device": device, "dtype": dtype}
@@ -98,22 +114,38 @@ class Mamba(nn.Module):
         dt = (torch.rand(self.d_inner, dtype=torch.float64) * span + math.log(dt_min)).exp().clamp(min=dt_init_floor)
         self.dt_proj.bias.copy_(dt + (-torch.expm1(-dt)).log())  # the inverse of softplus
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.D.dtype
+
+    @in_weights_precision
     def forward(self, x: Tensor) -> Tensor:
         """Map x (batch, length, d_model) to an output of the same shape; bar t sees bars 0 to t only."""
-        if x.ndim != 3 or x.shape[2] != self.d_model:
-            raise ValueError(f"x: expected shape (batch, length, {self.d_model}), got {tuple(x.shape)}")
-        if x.dtype != self.D.dtype:
-            raise ValueError(f"x: expected {self.D.dtype} as the weights have, got {x.dtype}")
+        check_input("x", x, ("batch", "length", self.d_model), self.precision)
+        shape = x.shape[:2]
+        u, z, delta, B, C = self._select(x)
+        A = -self.A_log.exp()
+        y = selective_scan(u, delta, A, B, C, self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True)
+        return self.out_proj(_rows(y).T).view(*shape, self.d_model)
+
+    @in_weights_precision
+    def step_sizes(self, x: Tensor) -> Tensor:
+        r"""Step sizes :math:`\Delta_t` (batch, length, d_inner) at which the scan reads x (batch, length, d_model).
+
+        State n of channel c keeps the share :math:`e^{-\Delta_t a_{cn}}` of itself at bar t, where a is
+        ``A_log.exp()`` (Gu and Dao 2023, equations 2a and 4).
+        """
+        check_input("x", x, ("batch", "length", self.d_model), self.precision)
+        return softplus(self._select(x)[2] + self.dt_proj.bias[:, None]).transpose(1, 2)
+
+    def _select(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What the scan takes of x: u, z and delta before its bias, each (batch, d_inner, length), and B and C."""
         shape, rows = x.shape[:2], x.flatten(0, 1).T
         u, z = (_sequences(half, shape) for half in self._project_in(rows))
         u = causal_conv_silu(u, self.conv1d.weight[:, 0], self.conv1d.bias)
         dt, B, C = (self.x_proj.weight @ _rows(u)).split([self.dt_rank, self.d_state, self.d_state])
-        delta = _sequences(self.dt_proj.weight @ dt, shape)
-        B, C = _sequences(B, shape), _sequences(C, shape)
-        A = -self.A_log.exp()
-        y = selective_scan(u, delta, A, B, C, self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True)
-        assert isinstance(y, Tensor)
-        return self.out_proj(_rows(y).T).view(x.shape)
+        return u, z, _sequences(self.dt_proj.weight @ dt, shape), _sequences(B, shape), _sequences(C, shape)
 
     def _project_in(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Input of the convolution and gate, each (d_inner, batch * length), of rows (d_model, batch * length)."""
@@ -127,6 +159,7 @@ class Mamba(nn.Module):
         zeros = self.D.new_zeros
         return MambaState(zeros(batch, self.d_inner, self.d_conv - 1), zeros(batch, self.d_inner, self.d_state))
 
+    @in_weights_precision
     def step(self, x_t: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         """Advance by one bar: x_t (batch, d_model) to y_t (batch, d_model) and the next state.
 
@@ -138,12 +171,15 @@ class Mamba(nn.Module):
         if stack is not None:
             y_t, (moved,) = stack(x_t, (state,))
             return y_t, MambaState(*moved)
+        check_input("x", x_t, (len(x_t), self.d_model), self.precision)
+        check_input("state.conv", state.conv, (len(x_t), self.d_inner, self.d_conv - 1), self.precision)
+        check_input("state.hidden", state.hidden, (len(x_t), self.d_inner, self.d_state), self.precision)
         u, z = self.in_proj(x_t).chunk(2, dim=-1)
         window = torch.cat([state.conv, u[..., None]], dim=-1)
         u = (window * self.conv1d.weight[:, 0]).sum(-1)
         u = functional.silu(u if self.conv1d.bias is None else u + self.conv1d.bias)
         dt, B, C = self.x_proj(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        delta = functional.softplus(self.dt_proj(dt))
+        delta = softplus(self.dt_proj(dt))
         decay = torch.exp(-delta[..., None] * self.A_log.exp())
         hidden = decay * state.hidden + (delta * u)[..., None] * B[:, None]
         y = (hidden @ C[..., None])[..., 0] + self.D * u

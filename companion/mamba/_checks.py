@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+PRECISIONS = torch.float32, torch.float64
+
 
 def check_scan(
     u: Tensor,
@@ -18,7 +20,7 @@ def check_scan(
     """Refuse what does not fit, by name, before compiled code sees it."""
     _check_u(u)
     if not isinstance(A, Tensor) or A.ndim != 2:
-        raise ValueError(f"A: expected a tensor of shape (dim, state), got {_describe(A)}")
+        raise ValueError(f"A must be a tensor of shape (dim, state), got {_describe(A)}")
     (batch, dim, length), state = u.shape, A.shape[1]
     expected = {
         "delta": (delta, (batch, dim, length)),
@@ -39,7 +41,7 @@ def check_conv(u: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     """The same for the convolution of u (batch, dim, length) with weight (dim, taps) and bias (dim,)."""
     _check_u(u)
     if weight.ndim != 2:
-        raise ValueError(f"weight: expected a tensor of shape (dim, taps), got {_describe(weight)}")
+        raise ValueError(f"weight must be a tensor of shape (dim, taps), got {_describe(weight)}")
     check_like("weight", weight, (u.shape[1], weight.shape[1]), u)
     if bias is not None:
         check_like("bias", bias, (u.shape[1],), u)
@@ -47,19 +49,19 @@ def check_conv(u: Tensor, weight: Tensor, bias: Tensor | None) -> None:
 
 def _check_u(u: Tensor) -> None:
     if not isinstance(u, Tensor) or u.ndim != 3:
-        raise ValueError(f"u: expected a tensor of shape (batch, dim, length), got {_describe(u)}")
-    if u.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"u: expected float32 or float64, got {u.dtype}")
+        raise ValueError(f"u must be a tensor of shape (batch, dim, length), got {_describe(u)}")
+    if u.dtype not in PRECISIONS:
+        raise ValueError(f"u must be float32 or float64, got {u.dtype}: convert the tensors with .float()")
 
 
 def check_like(name: str, tensor: object, shape: tuple[int, ...], u: Tensor) -> None:
     """Refuse what is no tensor of that shape and of the dtype and device of `u`."""
     if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
-        raise ValueError(f"{name}: expected a tensor of shape {shape} to fit the others, got {_describe(tensor)}")
+        raise ValueError(f"{name} must be a tensor of shape {shape} to fit the others, got {_describe(tensor)}")
     if tensor.dtype != u.dtype:
-        raise ValueError(f"{name}: expected {u.dtype} as u has, got {tensor.dtype}")
+        raise ValueError(f"{name} must be {u.dtype} as u is, got {tensor.dtype}")
     if tensor.device != u.device:
-        raise ValueError(f"{name}: expected device {u.device} as u has, got {tensor.device}")
+        raise ValueError(f"{name} must be on {u.device} as u is, got {tensor.device}")
 
 
 def _describe(value: object) -> str:

@@ -1,7 +1,11 @@
 """What the model, and its baseline, see of a market at a bar: functions of the log returns up to it."""
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from companion._checks import check_log_returns
 
 SCALE = 0.01
 """One percent a day: the fixed unit of returns inside the model. Nothing is estimated, so nothing can leak."""
@@ -10,18 +14,6 @@ FLOOR = 0.02
 """Percent squared, added to a mean square before its log: a spell without a move counts as quiet, not as infinite."""
 _CLIP = 10.0
 _FLOOR_NOW = 0.01
-
-
-def check_log_returns(log_returns: ArrayLike) -> NDArray[np.float64]:
-    """Log returns as float64, (n_bars,) or (n_paths, n_bars), every one finite; else a `ValueError`."""
-    array = np.asarray(log_returns, dtype=np.float64)
-    if array.ndim not in (1, 2):
-        raise ValueError(f"log_returns: expected shape (n_bars,) or (n_paths, n_bars), got {array.shape}")
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        where = tuple(int(i) for i in bad[0])
-        raise ValueError(f"log_returns: {array[where]} at index {where}; every return must be finite")
-    return array
 
 
 def market_features(log_returns: ArrayLike) -> NDArray[np.float32]:
@@ -35,9 +27,21 @@ def market_features(log_returns: ArrayLike) -> NDArray[np.float32]:
     -------
     float32 array of shape (…, n_bars, 3), clipped to ±10. Bar t is a function of the return of bar t alone.
     """
-    x = check_log_returns(log_returns) / SCALE
+    return features_of(check_log_returns(log_returns))
+
+
+def features_of(log_returns: NDArray[np.float64]) -> NDArray[np.float32]:
+    """`market_features` of returns of any shape (…), (…, 3), that somebody has checked."""
+    x = log_returns / SCALE
     columns = (x, np.abs(x) - 0.8, 0.5 * (np.log(x * x + _FLOOR_NOW) + 1.5))
     return np.stack([np.clip(column, -_CLIP, _CLIP) for column in columns], axis=-1).astype(np.float32)
+
+
+def features_of_one(log_return: float) -> tuple[float, float, float]:
+    """`features_of` a single return, before it is rounded to float32: for whoever has one bar and no time."""
+    x = log_return / SCALE
+    columns = (x, abs(x) - 0.8, 0.5 * (math.log(x * x + _FLOOR_NOW) + 1.5))
+    return tuple(min(max(column, -_CLIP), _CLIP) for column in columns)  # type: ignore[return-value]
 
 
 def past_log_variance(log_returns: ArrayLike, windows: tuple[int, ...]) -> NDArray[np.float64]:

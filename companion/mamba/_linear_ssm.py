@@ -10,6 +10,8 @@ from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import expm, solve
 
+from companion._checks import check_count, check_finite, check_positive
+
 Array = NDArray[np.float64]
 
 
@@ -43,11 +45,11 @@ def discretize(
     Gu, Goel and Ré (2022), "Efficiently Modeling Long Sequences with Structured State Spaces", equation 3 (bilinear);
     Gu and Dao (2023), "Mamba", equation 4 (zero-order hold).
     """
-    A, B = _square(A), np.asarray(B, dtype=np.float64)
+    A, B = _square("A", A), np.asarray(B, dtype=np.float64)
     n = len(A)
     if B.shape != (n,) or not np.isfinite(B).all():
-        raise ValueError(f"B: expected {n} finite numbers to fit A, got shape {B.shape}: {B}")
-    _positive("dt", dt)
+        raise ValueError(f"B must be {n} finite numbers to fit A, got shape {B.shape}: {B}")
+    dt = check_positive("dt", dt)
     if method == "zoh":
         # exp of [[A, B], [0, 0]] dt holds both results, and needs no inverse of A
         whole = expm(dt * np.block([[A, B[:, None]], [np.zeros((1, n + 1))]]))
@@ -58,7 +60,7 @@ def discretize(
         return solve(left, identity + dt / 2 * A), solve(left, dt * B)
     if method == "euler":
         return identity + dt * A, dt * B
-    raise ValueError(f"method: expected 'zoh', 'bilinear' or 'euler', got {method!r}")
+    raise ValueError(f"method must be 'zoh', 'bilinear' or 'euler', got {method!r}")
 
 
 def ssm_kernel(A_bar: ArrayLike, B_bar: ArrayLike, C: ArrayLike, length: int) -> Array:
@@ -71,12 +73,11 @@ def ssm_kernel(A_bar: ArrayLike, B_bar: ArrayLike, C: ArrayLike, length: int) ->
     ValueError
         If the shapes do not fit or `length` is not positive.
     """
-    A_bar, state, C = _square(A_bar), np.asarray(B_bar, dtype=np.float64), np.asarray(C, dtype=np.float64)
+    A_bar, state, C = _square("A_bar", A_bar), np.asarray(B_bar, dtype=np.float64), np.asarray(C, dtype=np.float64)
     for name, vector in (("B_bar", state), ("C", C)):
         if vector.shape != (len(A_bar),):
-            raise ValueError(f"{name}: expected shape ({len(A_bar)},) to fit A_bar, got {vector.shape}")
-    if length < 1:
-        raise ValueError(f"length: expected at least 1, got {length!r}")
+            raise ValueError(f"{name} must have shape ({len(A_bar)},) to fit A_bar, got {vector.shape}")
+    length = check_count("length", length)
     kernel = np.empty(length)
     for k in range(length):
         kernel[k] = C @ state
@@ -99,9 +100,7 @@ def hippo_legs(order: int) -> tuple[Array, Array]:
     ----------
     Gu, Dao, Ermon, Rudra and Ré (2020), "HiPPO: Recurrent Memory with Optimal Polynomial Projections", theorem 2.
     """
-    if order < 1:
-        raise ValueError(f"order: expected at least 1, got {order!r}")
-    n = np.arange(order)
+    n = np.arange(check_count("order", order))
     B = np.sqrt(2.0 * n + 1.0)
     return np.tril(np.outer(B, B), -1) + np.diag(n + 1.0), B
 
@@ -130,7 +129,7 @@ def legs_memory(history: ArrayLike, order: int) -> Array:
     """
     f = np.asarray(history, dtype=np.float64)
     if f.ndim != 1 or not f.size or not np.isfinite(f).all():
-        raise ValueError(f"history: expected a non-empty array of finite numbers, got shape {f.shape}")
+        raise ValueError(f"history must be a non-empty array of finite numbers, got shape {f.shape}")
     A, B = hippo_legs(order)
     state = f[0] * np.eye(order)[0]
     for k in range(1, len(f)):
@@ -140,9 +139,17 @@ def legs_memory(history: ArrayLike, order: int) -> Array:
 
 
 def legs_reconstruct(coefficients: ArrayLike, length: int) -> Array:
-    """Return the history (length,) that Legendre coefficients describe, at the middle of each bar, the oldest first."""
+    """Return the history (length,) that Legendre coefficients describe, at the middle of each bar, the oldest first.
+
+    Raises
+    ------
+    ValueError
+        If `coefficients` is empty, not one-dimensional or not finite, or `length` is not positive.
+    """
     c = np.asarray(coefficients, dtype=np.float64)
-    middles = (np.arange(length) + 0.5) / length
+    if c.ndim != 1 or not c.size or not np.isfinite(c).all():
+        raise ValueError(f"coefficients must be a non-empty array of finite numbers, got shape {c.shape}")
+    middles = (np.arange(check_count("length", length)) + 0.5) / length
     return np.asarray(legendre.legval(2 * middles - 1, c * np.sqrt(2 * np.arange(len(c)) + 1)))
 
 
@@ -157,10 +164,7 @@ def steady_state_gain(*, phi: float, q: float, r: float) -> tuple[float, float]:
     ValueError
         If `phi` is not finite, or `q` or `r` is not positive.
     """
-    _positive("q", q)
-    _positive("r", r)
-    if not np.isfinite(phi):
-        raise ValueError(f"phi: expected a finite number, got {phi!r}")
+    q, r, phi = check_positive("q", q), check_positive("r", r), check_finite("phi", phi)
     half = (q - r * (1 - phi**2)) / 2
     root = np.hypot(half, np.sqrt(q * r))
     # the form without cancellation for each sign of `half`
@@ -205,13 +209,14 @@ def kalman_filter(
     """
     z = np.asarray(observations, dtype=np.float64)
     if z.ndim not in (1, 2) or not np.isfinite(z).all():
-        raise ValueError(f"observations: expected one or two dimensions of finite numbers, got shape {z.shape}")
+        raise ValueError(f"observations must be finite numbers of one or two dimensions, got shape {z.shape}")
     noise = np.asarray(r, dtype=np.float64)
     if noise.shape not in ((), z.shape) or not (np.isfinite(noise) & (noise > 0)).all():
-        raise ValueError(f"r: expected a positive number, or one for each of shape {z.shape}, got {noise}")
+        raise ValueError(f"r must be a positive number, or one for each of shape {z.shape}, got {noise}")
+    phi, mean = check_finite("phi", phi), check_finite("mean", mean)
     for name, value in (("q", q), ("variance", variance)):
-        if not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"{name}: expected a finite number that is not negative, got {value!r}")
+        if check_finite(name, value) < 0:
+            raise ValueError(f"{name} must not be negative, got {value!r}")
     noise = np.broadcast_to(noise, z.shape)
     path = KalmanPath(np.empty_like(z), np.empty_like(z), np.empty_like(z))
     m, p = np.full(z.shape[:-1], mean), np.full(z.shape[:-1], variance)
@@ -223,13 +228,8 @@ def kalman_filter(
     return path
 
 
-def _square(A: ArrayLike) -> Array:
+def _square(name: str, A: ArrayLike) -> Array:
     matrix = np.asarray(A, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all():
-        raise ValueError(f"A: expected a square matrix of finite numbers, got shape {matrix.shape}")
+        raise ValueError(f"{name} must be a square matrix of finite numbers, got shape {matrix.shape}")
     return matrix
-
-
-def _positive(name: str, value: float) -> None:
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{name}: expected a positive number, got {value!r}")

@@ -1,6 +1,6 @@
 """MarketMamba: log returns in, a latent state of the market out, one bar at a time or whole paths at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,9 +10,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from companion._checks import check_count
 from companion.mamba._block import Mamba, MambaState
 from companion.mamba._checkpoint import read_checkpoint, write_checkpoint
 from companion.mamba._features import N_FEATURES, market_features
+from companion.mamba._precision import check_input, in_weights_precision
 from companion.mamba.kernels._norm import RMSNorm
 from companion.mamba.kernels._step import StackParts, compiled_stack
 
@@ -35,18 +37,15 @@ class MarketMambaConfig:
     horizons: tuple[int, ...] = (20, 60)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.horizons, Sequence):
+            raise ValueError(f"horizons must be increasing numbers of bars, got {self.horizons!r}")  # noqa: TRY004
         object.__setattr__(self, "horizons", tuple(self.horizons))
         for name in ("d_model", "n_layers", "d_state", "d_conv", "expand"):
-            _check_count(name, getattr(self, name))
-        if not self.horizons or sorted(set(self.horizons)) != list(self.horizons):
-            raise ValueError(f"horizons: expected increasing numbers of bars, got {self.horizons!r}")
+            check_count(name, getattr(self, name))
         for horizon in self.horizons:
-            _check_count("horizons", horizon)
-
-
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+            check_count("horizons", horizon)
+        if not self.horizons or sorted(set(self.horizons)) != list(self.horizons):
+            raise ValueError(f"horizons must be increasing numbers of bars, got {self.horizons!r}")
 
 
 class MarketMamba(nn.Module):
@@ -68,13 +67,21 @@ class MarketMamba(nn.Module):
         self.final_norm = RMSNorm(c.d_model, eps=1e-6)
         self.head = nn.Linear(c.d_model, len(c.horizons))
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.head.weight.dtype
+
+    @in_weights_precision
     def latent(self, features: Tensor) -> Tensor:
         """Latent (batch, length, d_model) of features (batch, length, 3); bar t sees bars 0 to t only."""
+        check_input("features", features, ("batch", "length", N_FEATURES), self.precision)
         x = self.embedding(features)
         for norm, block in zip(self.norms, self.blocks, strict=True):
             x = x + block(norm(x))
         return self.final_norm(x)
 
+    @in_weights_precision
     def forward(self, features: Tensor) -> Tensor:
         """Forecasts (batch, length, n_horizons) of what it was trained on: by default `future_log_variance`."""
         return self.head(self.latent(features))
@@ -83,6 +90,7 @@ class MarketMamba(nn.Module):
         """State before the first bar, one part a block."""
         return tuple(cast(Mamba, block).init_state(batch) for block in self.blocks)
 
+    @in_weights_precision
     def step(self, features_t: Tensor, state: tuple[MambaState, ...]) -> tuple[Tensor, tuple[MambaState, ...]]:
         """Latent (batch, d_model) of the next bar's features (batch, 3), and the state after it.
 
@@ -93,6 +101,9 @@ class MarketMamba(nn.Module):
         if stack is not None:
             latent_t, moves = stack(features_t, state)
             return latent_t, tuple(MambaState(*moved) for moved in moves)
+        check_input("features", features_t, (len(features_t), N_FEATURES), self.precision)
+        if len(state) != len(self.blocks):
+            raise ValueError(f"state must have {len(self.blocks)} parts, one a block, got {len(state)}")
         x, after = self.embedding(features_t), []
         for norm, block, part in zip(self.norms, self.blocks, state, strict=True):
             y, moved = cast(Mamba, block).step(norm(x), part)
@@ -108,16 +119,23 @@ class MarketMamba(nn.Module):
         write_checkpoint(path, tensors=self.state_dict(), config=asdict(self.config), provenance=provenance)
 
     @classmethod
-    def load(cls, path: str | Path) -> "MarketMamba":
-        """Read a model written by `save`; an `InputError` names the file, the field and the remedy."""
-        return read_checkpoint(path, build=lambda config: cls(MarketMambaConfig(**config)), fields=MarketMambaConfig)
+    def load(cls, path: str | Path, *, made_by: str = "companion train-mamba") -> "MarketMamba":
+        """Read a model written by `save`; an `InputError` names the file, the field and the remedy.
+
+        `made_by` is the command that makes such a file, for the remedy.
+        """
+
+        def build(config: dict[str, Any]) -> "MarketMamba":
+            return cls(MarketMambaConfig(**config))
+
+        return read_checkpoint(path, build=build, fields=MarketMambaConfig, made_by=made_by)
 
 
 def load_pretrained(name: str = "market") -> MarketMamba:
     """Return the model shipped with the package, in evaluation mode; the same weights in every process."""
     known = sorted(path.stem for path in _PRETRAINED.glob("*.safetensors"))
     if name not in known:
-        raise ValueError(f"name: no shipped model {name!r}; there are {', '.join(known)}")
+        raise ValueError(f"name must be one of {', '.join(known)}, the shipped models, got {name!r}")
     return MarketMamba.load(_PRETRAINED / f"{name}.safetensors")
 
 
@@ -133,7 +151,7 @@ def forecasts(model: MarketMamba, log_returns: ArrayLike, *, batch: int = 32) ->
 
 @torch.no_grad()
 def _apply(model: MarketMamba, function: Callable[[Tensor], Tensor], log_returns: ArrayLike, batch: int) -> Tensor:
-    features = torch.from_numpy(market_features(log_returns)).to(model.head.weight.dtype)
+    features = torch.from_numpy(market_features(log_returns)).to(model.precision)
     paths = features if features.ndim == 3 else features[None]
-    result = torch.cat([function(part) for part in paths.split(batch)])
+    result = torch.cat([function(part) for part in paths.split(check_count("batch", batch))])
     return result if features.ndim == 3 else result[0]

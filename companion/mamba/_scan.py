@@ -1,6 +1,7 @@
 """The selective scan: one call, several back ends, mamba-ssm's shapes."""
 
 from importlib.util import find_spec
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
@@ -13,6 +14,54 @@ from companion.mamba.kernels._scan_reference import reference_scan
 BACKENDS = ("cpu", "cuda", "chunked", "reference")
 
 
+@overload
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    return_last_state: Literal[False] = False,
+    initial_state: Tensor | None = None,
+    *,
+    backend: str | None = None,
+) -> Tensor: ...
+@overload
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    *,
+    return_last_state: Literal[True],
+    initial_state: Tensor | None = None,
+    backend: str | None = None,
+) -> tuple[Tensor, Tensor]: ...
+@overload
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    return_last_state: bool = False,
+    initial_state: Tensor | None = None,
+    *,
+    backend: str | None = None,
+) -> Tensor | tuple[Tensor, Tensor]: ...
 def selective_scan(
     u: Tensor,
     delta: Tensor,
@@ -59,8 +108,10 @@ def selective_scan(
     backend : {"cpu", "cuda", "chunked", "reference"}, optional
         `cpu` is compiled and parallel. `cuda` is mamba-ssm's kernel, float32 and without `initial_state`. `chunked` is
         PyTorch on any device, parallel within chunks of bars. `reference` is the equations in plain PyTorch, bar by
-        bar. Without a choice, tensors on the processor take `cpu`; tensors on a CUDA device take `cuda` where mamba-ssm
-        is installed and can do what is asked; all others take `chunked`.
+        bar. All give the same to rounding, in float32 and float64, where no state grows (`A` not above zero, steps not
+        below it); of states that grow, `chunked` leaves the range of floats earlier than the others. Without a choice,
+        tensors on the processor take `cpu`; tensors on a CUDA device take `cuda` where mamba-ssm is installed and can
+        do what is asked; all others take `chunked`.
 
     Returns
     -------
@@ -92,32 +143,36 @@ def selective_scan(
 def _chosen(backend: str | None, u: Tensor, initial_state: Tensor | None) -> str:
     """Return the back end to use; one that was asked for and can not do it is an error."""
     if backend not in (None, *BACKENDS):
-        raise ValueError(f"backend: {backend!r} is not one of {', '.join(BACKENDS)}")
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     if backend is None and u.device.type == "cpu":
         return "cpu"
     if backend == "cpu" and u.device.type != "cpu":
         raise ValueError(
-            f"backend: the compiled scan runs on the processor, u is on {u.device}; move the tensors with .cpu(), "
-            "or ask for backend='chunked'"
+            f"backend must be another for u on {u.device}, got 'cpu', which is compiled for the processor: "
+            "move the tensors with .cpu(), or ask for backend='chunked'"
         )
     if backend in (None, "cuda"):
         obstacle = _cuda_obstacle(u, initial_state)
         if backend and obstacle:
-            raise ValueError(f"backend: 'cuda' is mamba-ssm's kernel, but {obstacle}, or ask for backend='chunked'")
+            reason, remedy = obstacle
+            raise ValueError(
+                f"backend must be another where {reason}, got 'cuda', which is mamba-ssm's kernel: {remedy}, "
+                "or ask for backend='chunked'"
+            )
         return "chunked" if obstacle else "cuda"
     return backend
 
 
-def _cuda_obstacle(u: Tensor, initial_state: Tensor | None) -> str | None:
+def _cuda_obstacle(u: Tensor, initial_state: Tensor | None) -> tuple[str, str] | None:
     """What keeps mamba-ssm's kernel from running, and what helps."""
     if u.device.type != "cuda":
-        return f"u is on {u.device}; move the tensors with .cuda()"
+        return f"u is on {u.device}", "move the tensors with .cuda()"
     if find_spec("mamba_ssm") is None:
-        return "mamba-ssm is not installed; pip install 'companion[gpu]' on a machine with CUDA"
+        return "mamba-ssm is not installed", "install the extra [gpu] on a machine with CUDA"
     if u.dtype != torch.float32:
-        return f"it knows no {u.dtype}; convert the tensors with .float()"
+        return f"the tensors are {u.dtype}", "convert them with .float()"
     if initial_state is not None:
-        return "it starts from zero; leave initial_state out"
+        return "there is an initial_state", "leave it out"
     return None
 
 

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from companion.mamba._features import FLOOR, SCALE, check_log_returns
+from companion._checks import check_log_returns
+from companion.mamba._features import FLOOR, SCALE
 
 NEXT_BAR = (1,)
 LABELS = "labels"

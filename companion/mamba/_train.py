@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from companion._checks import check_seed
+from companion._checks import check_count, check_positive, check_seed
 from companion._files import atomic_path
 from companion.errors import InputError
 from companion.mamba._features import check_log_returns, market_features
@@ -59,16 +59,19 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_target(self.target, self.model.horizons)
         for name in ("steps", "batch", "length"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a positive integer, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, check_count(name, getattr(self, name)))
         for name in ("learning_rate", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
+            check_positive(name, getattr(self, name))
         for name in ("final_rate", "warm_up", "weight_decay", "latent_noise"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected a number that is not negative, got {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be a finite number that is not negative, got {getattr(self, name)!r}")
         if self.dtype not in _DTYPES:
-            raise ValueError(f"dtype: expected one of {', '.join(_DTYPES)}, got {self.dtype!r}")
+            raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {self.dtype!r}")
+
+    @property
+    def fewest_bars(self) -> int:
+        """Bars of the shortest path that it can learn from: a window, and the future that its last bar is to tell."""
+        return self.length + (0 if self.target == LABELS else max(self.model.horizons))
 
 
 class TrainResult(NamedTuple):
@@ -123,11 +126,12 @@ def train(
     """
     config = config or TrainConfig()
     returns = np.atleast_2d(check_log_returns(log_returns))
-    needed = config.length + max(config.model.horizons)
-    if returns.shape[1] < needed:
-        raise ValueError(f"log_returns: {returns.shape[1]} bars a path, the recipe needs at least {needed}")
-    if checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every: expected a positive integer, got {checkpoint_every!r}")
+    if returns.shape[1] < config.fewest_bars:
+        raise ValueError(
+            f"log_returns must have at least {config.fewest_bars} bars a path, got {returns.shape[1]}: "
+            f"give longer paths, or a shorter length than {config.length}"
+        )
+    check_count("checkpoint_every", checkpoint_every)
     check_seed(seed)
     base = int(seed.integers(2**62)) if isinstance(seed, np.random.Generator) else int(seed)
     run = _Run(returns, _check_labels(labels, returns.shape, config), config, base, model)

@@ -26,13 +26,15 @@ _PAGE = """<!doctype html>
 <p><strong>{conclusion}</strong></p>
 <p>A detector holds the index in the stable regime and cash in the chaos regime; the 200-day average holds it above
 that average. A decision at a close is traded {delay} bar(s) later, at a cost of {cost_bp:g} basis points one way; cash
-earns {cash_rate:.1%} a year. The baselines are refitted every {refit_every} bars on all of the past. The Mamba model is
-trained on simulated markets only and is never refitted. Every detector's probability is calibrated on simulated paths,
-where the regime is known, and switches at the same two levels: chaos from {enter:g} up, stable again below {leave:g}.
-Prices are without dividends. A backtest is a description of the past, not a promise.</p>
+earns {cash_rate:.1%} a year, and a year has {bars_per_year:.1f} bars, as the dates have it. The baselines are refitted
+every {refit_every} bars on all of the past. The Mamba model is trained on simulated markets only and is never refitted.
+Every detector's probability is calibrated on simulated paths, where the regime is known, and switches at the same two
+levels: chaos from {enter_chaos:g} up, stable again at {leave_chaos:g}. Prices are without dividends. A backtest is a
+description of the past, not a promise.</p>
 <div class="wide">{table}</div>
 <p>In brackets: 95 % intervals from a stationary block bootstrap. A difference whose interval contains zero is no
 difference that these years can show.</p>
+{notes}
 {figures}
 </html>
 """
@@ -64,7 +66,12 @@ def report_html(summary: Mapping[str, Any], results: Mapping[str, BacktestResult
         for number, figure in enumerate(_figures(results, regime))
     )
     settings = summary["provenance"]["config"]
-    return _PAGE.format(**summary, **settings, table=_table(summary["strategies"]), figures=figures)
+    filled = {
+        "table": _table(summary["strategies"]),
+        "notes": "".join(f"<p>{escape(note)}</p>" for note in summary["notes"]),
+        "figures": figures,
+    }
+    return _PAGE.format(**settings | dict(summary) | filled)
 
 
 def _table(strategies: Mapping[str, Mapping[str, Any]]) -> str:
@@ -73,16 +80,20 @@ def _table(strategies: Mapping[str, Mapping[str, Any]]) -> str:
     for name, values in strategies.items():
         cells = [escape(name)]
         for head, (key, form) in _COLUMNS.items():
-            cell = form.format(values[key]) if values[key] is not None else "–"
-            cells.append(cell + _bracket(values["sharpe_interval"]) * (head == "Sharpe"))
+            value = values.get(key)
+            cell = form.format(value) if value is not None else "–"
+            cells.append(cell + _bracket(values.get("sharpe_interval")) * (head == "Sharpe"))
         difference = values.get("sharpe_minus_buy_and_hold")
         cells.append(f"{difference['estimate']:+.2f}{_bracket(difference)}" if difference else "")
         rows.append("".join(f"<td>{cell}</td>" for cell in cells))
     return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
 
-def _bracket(interval: Mapping[str, float]) -> str:
-    return f" [{interval['low']:.2f}, {interval['high']:.2f}]"
+def _bracket(interval: Mapping[str, float | None] | None) -> str:
+    if interval is None:
+        return ""
+    low, high = interval["low"], interval["high"]
+    return f" [{'−∞' if low is None else f'{low:.2f}'}, {'∞' if high is None else f'{high:.2f}'}]"
 
 
 def _figures(results: Mapping[str, BacktestResult], regime: np.ndarray) -> list[Any]:

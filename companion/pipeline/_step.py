@@ -1,35 +1,26 @@
-"""What the four steps share: a configuration from flags and a TOML file, checked before anything runs."""
+"""What the steps share: a command with its flags, its files, its progress and its one-line errors."""
 
-import argparse
-import difflib
+import inspect
+import io
 import sys
 import tempfile
 import time
-import tomllib
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from cyclopts import App, CycloptsError, Parameter, Token
 
+from companion._files import followed
 from companion.errors import InputError
+from companion.pipeline._settings import flag, help_texts, make_config, read_flags
 
 FOLDER = Path("build/pipeline")
 
 Report = Callable[[int, int], None]
 """Called as `report(done, total)` while a step works."""
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser whose complaint is one line that ends in the remedy."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the complaint and exit with status 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 @dataclass(frozen=True)
@@ -41,11 +32,12 @@ class Step:
     name : str
         The subcommand, for example ``generate-heston``.
     config : type
-        A frozen dataclass that validates itself; its fields become flags and the keys of a TOML file.
+        A frozen dataclass that validates itself; its fields become flags and the keys of a TOML file, and what its
+        docstring says of them their help.
     inputs : mapping of str to str
-        Artifacts it reads: flag name to default file name in `FOLDER`.
+        Artifacts it reads: flag name to default file name in `FOLDER`, or an absolute path.
     output : str
-        Default name of the artifact it writes.
+        Default name of the artifact it writes, or an absolute path.
     run : callable
         ``run(config, inputs, output, report) -> str``: does the work and returns one line that says what came out.
     folder : bool
@@ -59,48 +51,75 @@ class Step:
     run: Callable[[Any, Mapping[str, Path], Path, Report], str]
     folder: bool = False
 
+    def app(self, name: str = "") -> App:
+        """Return the command, by default of the step's name: its files, ``--config``, and one flag a setting."""
 
-def add_arguments(step: Step, parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the flags of `step`: its files, `--config`, and one flag a configuration field."""
-    for name, file in step.inputs.items():
-        parser.add_argument(f"--{name}", type=Path, default=FOLDER / file, metavar="PATH", help="input (%(default)s)")
-    parser.add_argument("--out", type=Path, default=FOLDER / step.output, metavar="PATH", help="output (%(default)s)")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with any of the settings below")
-    settings = parser.add_argument_group("settings (a flag wins over the file)")
-    hints = typing.get_type_hints(step.config)
-    for field in fields(step.config):
-        several = typing.get_origin(hints[field.name]) is tuple
-        settings.add_argument(
-            _flag(field.name),
-            dest=f"set_{field.name}",
-            type=_scalar(hints[field.name]),
-            nargs="+" if several else None,
-            default=argparse.SUPPRESS,
-            metavar=field.name.upper(),
-            help=f"default {field.default}",
+        def command(**given: Any) -> int:
+            return guarded(self.name, lambda: execute(self, given))
+
+        files: dict[str, tuple[Path | None, str]] = {key: (FOLDER / file, "input") for key, file in self.inputs.items()}
+        files |= {"out": (FOLDER / self.output, "output"), "config": (None, "TOML file with any of the settings below")}
+        hints, texts = typing.get_type_hints(self.config), help_texts(self.config)
+        settings = "Settings (a flag wins over the file)"
+        parameters = [_parameter(key, Path, default, text, "Files") for key, (default, text) in files.items()]
+        parameters += [
+            _parameter(field.name, hints[field.name], field.default, texts[field.name], settings)
+            for field in fields(self.config)
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        about = inspect.getdoc(self.run)  # the command line has a line of its own for the head
+        return App(
+            name=name or self.name,
+            help_epilogue=about,
+            default_command=command,
+            help_format="plaintext",
+            version_flags=(),
         )
 
 
-def execute(step: Step, arguments: argparse.Namespace) -> None:
-    """Run `step` as its parsed arguments say, with a progress bar if standard error is a terminal."""
-    flags = {name.removeprefix("set_"): value for name, value in vars(arguments).items() if name.startswith("set_")}
-    config = make_config(step.config, file=arguments.config, flags=flags)
-    inputs = {name: getattr(arguments, name) for name in step.inputs}
-    suffix, files = Path(step.output).suffix, [*inputs.values(), arguments.config]
-    check_output(arguments.out, suffix=suffix, inputs=files, folder=step.folder)
+def _parameter(name: str, hint: Any, default: Any, text: str, group: str) -> inspect.Parameter:
+    several = typing.get_origin(hint) is tuple
+    how = Parameter(
+        name=flag(name),
+        help=text,
+        group=group,
+        # Settings stay text until `make_config`: the library's own reader rounds 1.5 to the int 2.
+        converter=None if hint is Path else _texts,
+        allow_repeating=True,  # the last one counts
+        consume_multiple=several,
+        negative=(),
+        show_default=(lambda values: " ".join(map(str, values))) if several else default is not None,
+    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, how])
+
+
+def _texts(hint: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
+    return tuple(token.value for token in tokens)
+
+
+def execute(step: Step, given: Mapping[str, Any]) -> None:
+    """Run `step` with the flags that were given, and a progress bar if standard error is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    flags = dict(given)
+    out, file = flags.pop("out", FOLDER / step.output), flags.pop("config", None)
+    inputs = {name: flags.pop(name, FOLDER / default) for name, default in step.inputs.items()}
+    config = make_config(step.config, file=file, flags=read_flags(step.config, flags))
+    check_output(out, suffix=Path(step.output).suffix, inputs=[*inputs.values(), file], folder=step.folder)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     start = time.perf_counter()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(step.name, total=None)
-        said = step.run(
-            config, inputs, arguments.out, lambda done, total: bar.update(task, completed=done, total=total)
-        )
-    print(f"{step.name}: {said} -> {arguments.out} ({time.perf_counter() - start:.1f} s)")
+        said = step.run(config, inputs, out, lambda done, total: bar.update(task, completed=done, total=total))
+    print(f"{step.name}: {said} -> {out} ({time.perf_counter() - start:.1f} s)")
 
 
 def check_output(output: Path, *, suffix: str, inputs: Iterable[Path | None], folder: bool = False) -> None:
     """Refuse an output, before any work is done, that can not be written or would overwrite an input.
+
+    Where `output` is a symbolic link, what it leads to is judged: that is what the step will replace.
 
     Raises
     ------
@@ -110,14 +129,15 @@ def check_output(output: Path, *, suffix: str, inputs: Iterable[Path | None], fo
     """
     if output.suffix != suffix:
         raise InputError(f"--out {output}: the name must end in {suffix}")
-    if any(file is not None and file.resolve() == output.resolve() for file in inputs):
+    target = followed(output).resolve()
+    if any(file is not None and followed(file).resolve() == target for file in inputs):
         raise InputError(f"--out {output}: is an input of this step; choose another name")
-    if output.is_file() if folder else output.is_dir():
+    if target.is_file() if folder else target.is_dir():
         there, wanted = ("file", "folder") if folder else ("folder", "file")
         raise InputError(f"--out {output}: is a {there}; name a {wanted} that ends in {suffix}")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
         raise InputError(f"--out {output}: can not be written ({error.strerror}); choose another place") from error
@@ -125,10 +145,29 @@ def check_output(output: Path, *, suffix: str, inputs: Iterable[Path | None], fo
 
 def main(step: Step, argv: Sequence[str] | None = None) -> int:
     """Run one step as a program of its own (``python -m companion.pipeline.…``) and return its exit status."""
-    parser = OneLineParser(prog=f"companion {step.name}", description=step.run.__doc__)
-    add_arguments(step, parser)
-    arguments = parser.parse_args(argv)
-    return guarded(step.name, lambda: execute(step, arguments))
+    return call(step.app(f"companion {step.name}"), sys.argv[1:] if argv is None else argv)
+
+
+def call(app: App, argv: Sequence[str]) -> int:
+    """Run a command line and return its exit status: 0 done, 2 for a line that can not be read, else what it returns.
+
+    Names of files and methods are printed whatever the stream can show: what it can not is escaped.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return app(argv, exit_on_error=False, print_error=False, result_action="return_value") or 0
+    except CycloptsError as error:
+        name = " ".join([app.name[0], *(error.command_chain or ())])
+        return refuse(name, f"{' '.join(str(error).split()).rstrip('.')}; see {name} --help")
+
+
+def refuse(name: str, complaint: str) -> int:
+    """Print one line, its control characters escaped, and return the status of bad input."""
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in f"{name}: {complaint}")
+    print(line, file=sys.stderr)
+    return 2
 
 
 def guarded(name: str, work: Callable[[], None]) -> int:
@@ -136,67 +175,8 @@ def guarded(name: str, work: Callable[[], None]) -> int:
     try:
         work()
     except InputError as error:
-        print(f"companion {name}: {error}", file=sys.stderr)
-        return 2
+        return refuse(f"companion {name}", str(error))
     except KeyboardInterrupt:
         print(f"companion {name}: interrupted; the previous output is as it was", file=sys.stderr)
         return 130
     return 0
-
-
-def make_config(config: type, *, file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Any:
-    """Build `config` from a TOML file and flags.
-
-    Raises
-    ------
-    InputError
-        The file is missing or not TOML; a key is unknown; a value has the wrong type or is out of range.
-    """
-    flags = flags or {}
-    settings = _read_toml(file) if file else {}
-    hints = typing.get_type_hints(config)
-    for key, value in settings.items():
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(hints)}"
-            raise InputError(f"{file}: unknown key '{key}'; {hint}")
-        settings[key] = _typed(value, hints[key], where=f"{file}: {key}")
-    values = settings | {key: tuple(value) if isinstance(value, list) else value for key, value in flags.items()}
-    try:
-        return config(**values)
-    except ValueError as error:
-        named = [_flag(key) for key in flags if key in str(error)] or [str(file)]
-        raise InputError(f"{', '.join(named)}: {error}") from error
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); give --config an existing TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not TOML ({error}); write one `key = value` a line") from error
-
-
-def _typed(value: Any, hint: Any, *, where: str) -> Any:
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise InputError(f"{where} must be a list, got {value!r}")
-        return tuple(_typed(item, typing.get_args(hint)[0], where=where) for item in value)
-    kind = _scalar(hint)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise InputError(f"{where} must be {kind.__name__}, got {value!r}")
-    return value
-
-
-def _scalar(hint: Any) -> type:
-    """Return the plain type behind ``int``, ``tuple[int, ...]`` or ``int | None``."""
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is tuple:
-        return _scalar(typing.get_args(hint)[0])
-    return hint
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

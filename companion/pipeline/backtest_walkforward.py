@@ -17,15 +17,17 @@ from companion.backtest import (
     run_backtest,
     sharpe_difference_interval,
     sharpe_interval,
+    sharpe_ratio,
     walk_forward_probabilities,
 )
+from companion.datasets import bars_per_year
 from companion.errors import InputError
 from companion.pipeline._report import report_html
 from companion.pipeline._step import Report, Step, main
 from companion.pipeline.extract_regimes import read_regimes
 from companion.regimes import EwmaKMeans, GarchKMeans, GaussianHmmFilter, hysteresis
 
-FORMAT = 1
+FORMAT = 2
 MODEL = "Mamba K-Means"
 BASELINES: dict[str, Callable[[int], BaseEstimator]] = {
     "EWMA K-Means": lambda seed: EwmaKMeans(seed=seed),
@@ -38,8 +40,22 @@ BASELINES: dict[str, Callable[[int], BaseEstimator]] = {
 class BacktestConfig:
     """Bars, costs and the bootstrap.
 
-    The first `first_test` bars only fit the baselines, which are refitted every `refit_every` bars on all of the past.
-    A decision at a close is traded `delay` bars later at a cost of `cost_bp` basis points of the notional, one way.
+    Attributes
+    ----------
+    first_test : int
+        First bar that is traded, at least 250; the bars before only fit the baselines.
+    refit_every : int
+        Bars after which the baselines are fitted anew on all of the past, at least 1.
+    delay : int
+        Bars between the close that decides and the close that trades, 0 to 250.
+    cost_bp : float
+        One-way cost, in basis points of the notional traded, 0 to 1000.
+    cash_rate : float
+        Rate that cash earns, as a share a year, -0.5 to 0.5.
+    n_resamples : int
+        Resamples of the bootstrap, at least 100.
+    seed : int
+        Seed of the bootstrap and of the fits, at least 0.
     """
 
     first_test: int = 1260
@@ -56,10 +72,10 @@ class BacktestConfig:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.delay > 250:
             raise ValueError(f"delay must be at most 250 bars, got {self.delay}")
-        if not 0 <= self.cost_bp < 1000:
-            raise ValueError(f"cost_bp must be in [0, 1000) basis points, got {self.cost_bp}")
-        if not -0.5 < self.cash_rate < 0.5:
-            raise ValueError(f"cash_rate must be within 50 % a year, got {self.cash_rate}")
+        if not 0 <= self.cost_bp <= 1000:
+            raise ValueError(f"cost_bp must be 0 to 1000 basis points, got {self.cost_bp}")
+        if not -0.5 <= self.cash_rate <= 0.5:
+            raise ValueError(f"cash_rate must be a share of -0.5 to 0.5 a year, got {self.cash_rate}")
 
 
 def run(config: BacktestConfig, inputs: Mapping[str, Path], output: Path, report: Report) -> str:
@@ -68,37 +84,41 @@ def run(config: BacktestConfig, inputs: Mapping[str, Path], output: Path, report
     need = config.first_test + max(config.refit_every, config.delay + 250)
     if len(table) < need:
         raise InputError(f"{inputs['regimes']}: {len(table)} days, but these settings need {need}; lower first_test")
-    levels = {name: source["config"][name] for name in ("enter", "leave")}
+    levels = {name: source["config"][name] for name in ("enter_chaos", "leave_chaos")}
     close = table["close"].iloc[config.first_test :]
-    try:
-        regimes = decide(table, config, report, levels=levels)
-        results = {name: _trade(close, regime, config) for name, regime in regimes.items()}
-        numbers = summarize(results, config)
-    except ValueError as error:  # a filter that finds no two regimes in these prices, a strategy that never trades
-        raise InputError(f"{inputs['regimes']}: {error}") from error
-    written = {"provenance": provenance(seed=config.seed, config=asdict(config) | levels, inputs=inputs)}
-    summary = {"kind": "walk-forward backtest", "format": FORMAT, **numbers, **written}
-    page = output.with_suffix(".html")
+    year = bars_per_year(close)
+    regimes, failed = decide(table, config, report, levels=levels)
+    results = {name: _trade(close, regime, config, year) for name, regime in regimes.items()}
+    summary = {
+        "kind": "walk-forward backtest",
+        "format": FORMAT,
+        **summarize(results, config, failed=failed),
+        "provenance": provenance(seed=config.seed, config=asdict(config) | levels, inputs=inputs),
+    }
+    page, text = output.with_suffix(".html"), report_html(summary, results, regimes[MODEL])
     with atomic_path(output) as json_part, atomic_path(page) as html_part:  # both are whole before either is replaced
-        html_part.write_text(report_html(summary, results, regimes[MODEL]), encoding="utf-8")
-        json_part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        html_part.write_text(text, encoding="utf-8")
+        json_part.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return f"{summary['conclusion']} See {page}"
 
 
-def _trade(close: pd.Series, regime: np.ndarray, config: BacktestConfig) -> BacktestResult:
+def _trade(close: pd.Series, regime: np.ndarray, config: BacktestConfig, year: float) -> BacktestResult:
     invested = (regime == 0).astype(float)
-    return run_backtest(close, invested, delay=config.delay, cost_bp=config.cost_bp, cash_rate=config.cash_rate)
+    costs = {"cost_bp": config.cost_bp, "cash_rate": config.cash_rate, "bars_per_year": year}
+    return run_backtest(close, invested, delay=config.delay, **costs)
 
 
 def decide(
     table: pd.DataFrame, config: BacktestConfig, report: Report, *, levels: Mapping[str, float]
-) -> dict[str, np.ndarray]:
-    """Return the regime that each method holds at each close from `first_test` on: 0 invested, 1 in cash.
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the regime that each method holds at each close from `first_test` on, and which could not be fitted, why.
 
-    `levels` are the hysteresis levels, the same for the model and for its baselines.
+    A regime is 0, invested, or 1, in cash. `levels` are the hysteresis levels, the same for the model and for its
+    baselines.
     """
     close, test = table["close"], slice(config.first_test, None)
     below = close < close.rolling(200, min_periods=1).mean()
+    failed: dict[str, str] = {}
     regimes = {
         "buy & hold": np.zeros(len(table), dtype=np.int8)[test],
         MODEL: table["regime"].to_numpy()[test],
@@ -109,44 +129,85 @@ def decide(
         def progress(done: int, total: int, before: int = number) -> None:
             report(before * total + done, len(BASELINES) * total)
 
-        probability = walk_forward_probabilities(
-            make(config.seed),
-            table["log_return"].to_numpy(),
-            first_test=config.first_test,
-            refit_every=config.refit_every,
-            progress=progress,
-        )
-        regimes[name] = hysteresis(probability[test, 1], enter=levels["enter"], leave=levels["leave"])
-    return regimes
+        try:
+            probability = walk_forward_probabilities(
+                make(config.seed),
+                table["log_return"],
+                first_test=config.first_test,
+                refit_every=config.refit_every,
+                progress=progress,
+            )
+        except ValueError as error:  # these prices show this method no two regimes; the others go on
+            failed[name] = str(error)
+        else:
+            regimes[name] = hysteresis(
+                probability[test, 1], enter_chaos=levels["enter_chaos"], leave_chaos=levels["leave_chaos"]
+            )
+    return regimes, failed
 
 
-def summarize(results: Mapping[str, BacktestResult], config: BacktestConfig) -> dict[str, Any]:
-    """Performance of each strategy with bootstrap intervals, and one sentence that says whether any stands out."""
-    market = results["buy & hold"].returns[1:]
-    first, last = np.asarray(results["buy & hold"].index)[[0, -1]].astype("datetime64[D]")
-    bootstrap: dict[str, Any] = {"seed": config.seed, "n_resamples": config.n_resamples, "cash_rate": config.cash_rate}
+def summarize(
+    results: Mapping[str, BacktestResult], config: BacktestConfig, *, failed: Mapping[str, str]
+) -> dict[str, Any]:
+    """Performance of each strategy with bootstrap intervals, and one sentence that says whether any stands out.
+
+    What is undefined is None, and a note says why; a method that `failed` has a reason in place of numbers.
+    """
+    market = results["buy & hold"]
+    first, last = np.asarray(market.index)[[0, -1]].astype("datetime64[D]")
     strategies: dict[str, dict[str, Any]] = {}
-    significant = []
+    notes: list[str] = []
     for name, result in results.items():
         row: dict[str, Any] = dict(result.performance().to_dict())
-        row["sharpe_interval"] = asdict(sharpe_interval(result.returns[1:], **bootstrap))
+        row["sharpe_interval"] = _interval(result, None, config)
         if name != "buy & hold":
-            difference = sharpe_difference_interval(result.returns[1:], market, **bootstrap)
-            row["sharpe_minus_buy_and_hold"] = asdict(difference)
-            significant += [name] * difference.excludes_zero
+            row["sharpe_minus_buy_and_hold"] = _interval(result, market, config)
+        notes += _notes(name, row)
         strategies[name] = row
+    for name, reason in failed.items():
+        strategies[name] = {"failed": reason}
+        notes.append(f"{name} is not reported: {reason}.")
+    compared = {name: row.get("sharpe_minus_buy_and_hold") for name, row in strategies.items()}
+    significant = [name for name, difference in compared.items() if difference and difference["excludes_zero"]]
     who = f"{', '.join(significant)} differ" if significant else "no strategy differs"
     return {
         "first_day": str(first),
         "last_day": str(last),
+        "bars_per_year": market.bars_per_year,
         "conclusion": f"In Sharpe ratio, {who} significantly from buy & hold (95 % block bootstrap).",
+        "notes": notes,
         "strategies": strategies,
     }
+
+
+def _interval(
+    result: BacktestResult, baseline: BacktestResult | None, config: BacktestConfig
+) -> dict[str, float | bool | None] | None:
+    """Interval of a Sharpe ratio, or of the difference of two; None if undefined, and so is an end without bound."""
+    pair = [each.returns[1:] for each in (result, baseline) if each is not None]
+    year: dict[str, Any] = {"cash_rate": config.cash_rate, "bars_per_year": result.bars_per_year}
+    if any(np.isnan(sharpe_ratio(returns, **year)) for returns in pair):
+        return None
+    interval_of = sharpe_interval if baseline is None else sharpe_difference_interval
+    interval = interval_of(*pair, seed=config.seed, n_resamples=config.n_resamples, **year)
+    ends = {name: value if np.isfinite(value) else None for name, value in asdict(interval).items()}
+    return ends | {"excludes_zero": interval.excludes_zero}
+
+
+def _notes(name: str, row: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know of a row whose numbers are not all there."""
+    if row["sharpe"] is None:
+        state = "was never invested" if row["time_invested"] == 0 else "had returns that do not vary"
+        return [f"{name} {state}: its Sharpe ratio is undefined, and so is every comparison with it."]
+    if None in (row["sharpe_interval"]["low"], row["sharpe_interval"]["high"]):
+        return [f"{name} has so few days with a return that the interval of its Sharpe ratio has no bound."]
+    return []
 
 
 STEP = Step(
     "backtest-walkforward", BacktestConfig, inputs={"regimes": "regimes.parquet"}, output="backtest.json", run=run
 )
+APP = STEP.app()
 
 if __name__ == "__main__":
     sys.exit(main(STEP))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from companion._checks import LARGEST_LOG_RETURN, check_count
 from companion._files import provenance
 from companion._tables import read_table, write_table
 from companion.datasets import CARDS, load_sp500, load_sp500_close, log_returns, read_prices
@@ -18,7 +19,8 @@ from companion.heston._ensemble import MARKETS, open_ensemble
 from companion.mamba import MarketMamba
 from companion.pipeline._step import Report, Step, main
 from companion.regimes import RegimeDetector
-from companion.regimes._hysteresis import ENTER, LEAVE
+from companion.regimes._clock import BarClock
+from companion.regimes._hysteresis import ENTER_CHAOS, LEAVE_CHAOS
 
 KIND = "regimes"
 COLUMNS = {
@@ -34,21 +36,36 @@ SP500 = "sp500"
 
 @dataclass(frozen=True)
 class ExtractRegimesConfig:
-    """Prices to read (`sp500`, or a CSV or Parquet file with the columns date and close), and the detector's settings.
+    """The prices to read, and the detector's settings.
 
-    `enter` and `leave` are the probabilities of chaos at which the regime switches on and off.
+    Attributes
+    ----------
+    prices : str
+        Daily closes: sp500, or a file of dates and prices, CSV or Parquet.
+    enter_chaos : float
+        Probability of chaos at which the regime becomes chaos, above 0 and below 1.
+    leave_chaos : float
+        Probability of chaos at which it becomes stable again, above 0 and below 1, at most that of `enter_chaos`.
+    longest_gap : int
+        Days from one close to the next, at least 1. Twelve admit every closure of the large exchanges since 1990 but
+        two or three (weekends, lunar new year, September 2001) and refuse what is not daily: monthly closes by the
+        gap, weekly ones because five long gaps follow each other.
+    seed : int
+        Seed of the simulated paths that the detector is fitted to, at least 0.
     """
 
     prices: str = SP500
-    enter: float = ENTER
-    leave: float = LEAVE
+    enter_chaos: float = ENTER_CHAOS
+    leave_chaos: float = LEAVE_CHAOS
+    longest_gap: int = 12
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.leave <= self.enter < 1:
-            raise ValueError(f"leave and enter must satisfy 0 < leave <= enter < 1, got {self.leave} and {self.enter}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        leave, enter = self.leave_chaos, self.enter_chaos
+        if not 0 < leave <= enter < 1:
+            raise ValueError(f"0 < leave_chaos <= enter_chaos < 1 must hold, got {leave} and {enter}")
+        check_count("longest_gap", self.longest_gap)
+        check_count("seed", self.seed, least=0)
 
 
 def run(config: ExtractRegimesConfig, inputs: Mapping[str, Path], output: Path, report: Report) -> str:
@@ -60,8 +77,14 @@ def run(config: ExtractRegimesConfig, inputs: Mapping[str, Path], output: Path, 
     close = sp500_close() if bundled else read_prices(config.prices)
     if close.nunique() < 2:
         raise InputError(f"{config.prices}: the price never changes, so there is nothing to read; give a traded series")
-    detector = fit_detector(MarketMamba.load(inputs["model"]), fresh_paths(inputs["market"], config.seed), config)
-    table = read_day_by_day(detector, close, report, name=config.prices)
+    check_daily(close, longest_gap=config.longest_gap, name=config.prices)
+    model, paths = MarketMamba.load(inputs["model"]), fresh_paths(inputs["market"], config.seed)
+    try:
+        detector = fit_detector(model, paths, config)
+    except ValueError as error:
+        raise InputError(f"{inputs['model']}: {error}; train it longer") from error
+    detector.reset(longest_gap=config.longest_gap)
+    table = read_day_by_day(detector, close, report)
     settings = asdict(config) | {"prices": Path(config.prices).name}
     source = provenance(seed=config.seed, config=settings, inputs=files)
     if bundled:
@@ -80,7 +103,7 @@ def fresh_paths(market: Path, seed: int) -> RegimePaths:
 
 def fit_detector(model: MarketMamba, paths: RegimePaths, config: ExtractRegimesConfig) -> RegimeDetector:
     """Find the two clusters without labels, and calibrate their probability on the simulated truth."""
-    detector = RegimeDetector(model, enter=config.enter, leave=config.leave, seed=config.seed)
+    detector = RegimeDetector(model, enter_chaos=config.enter_chaos, leave_chaos=config.leave_chaos, seed=config.seed)
     return detector.fit(paths.log_returns, paths.regime[:, 1:])
 
 
@@ -102,23 +125,50 @@ def sp500_close() -> pd.Series:
     return close
 
 
-def read_day_by_day(detector: RegimeDetector, close: pd.Series, report: Report, *, name: str) -> pd.DataFrame:
-    """Feed `close` to a fitted `detector` in the order in which the days came; one row a day that has a return."""
-    detector.reset()
+def check_daily(close: pd.Series, *, longest_gap: int, name: str) -> None:
+    """Refuse closes that are not one a trading day, or move as no price does, before the detector reads any.
+
+    Raises
+    ------
+    InputError
+        The message names the row, counted from 1, its date and the remedy.
+    """
+    returns = log_returns(close)
+    strange = np.flatnonzero(np.abs(returns.to_numpy()) > LARGEST_LOG_RETURN)
+    if strange.size:
+        row = int(strange[0]) + 1
+        raise InputError(
+            f"{name}: close: row {row + 1} ({close.index[row]:%Y-%m-%d}): {close.iloc[row]:g} after "
+            f"{close.iloc[row - 1]:g}, no move of a market; mend the price"
+        )
+    clock = BarClock.start("1D", longest_gap)
+    for row, date in enumerate(close.index):
+        try:
+            clock = clock.tick(date)
+        except ValueError as error:
+            days = (date - close.index[row - 1]) / pd.Timedelta("1D")
+            if days > longest_gap:
+                what = f"more than the longest gap of {longest_gap}; give the closes that are missing, or --longest-gap"
+            else:
+                what = "and so are those before it: not daily closes; give one close a trading day"
+            raise InputError(
+                f"{name}: date: row {row + 1} ({date:%Y-%m-%d}): {days:g} days after the row before, {what}"
+            ) from error
+
+
+def read_day_by_day(detector: RegimeDetector, close: pd.Series, report: Report) -> pd.DataFrame:
+    """Feed `close` to a fitted and reset `detector` as the days came; one row a day that has a return."""
     returns = log_returns(close)
     readings = []
-    for day, (date, value) in enumerate(returns.items(), start=1):
-        try:
-            readings.append(detector.update(value))
-        except ValueError as error:
-            raise InputError(f"{name}: close: row {day + 1} ({date:%Y-%m-%d}): {error}; mend the price") from error
+    for day, (date, value) in enumerate(zip(returns.index, returns, strict=True), start=1):
+        readings.append(detector.update(value, date))
         report(day, len(returns))
     return pd.DataFrame(
         {
             "date": returns.index,
             "close": close.to_numpy()[1:],
             "log_return": returns.to_numpy(),
-            "p_chaos": [reading.probability for reading in readings],
+            "p_chaos": [reading.p_chaos for reading in readings],
             "confidence": [reading.confidence for reading in readings],
             "regime": np.array([reading.regime for reading in readings], dtype=np.int8),
         }
@@ -151,6 +201,7 @@ STEP = Step(
     output="regimes.parquet",
     run=run,
 )
+APP = STEP.app()
 
 if __name__ == "__main__":
     sys.exit(main(STEP))

@@ -16,7 +16,23 @@ MOST_BARS = 50_000_000  # what `read_paths` reads: half a GB
 
 @dataclass(frozen=True)
 class GenerateHestonConfig(Ensemble):
-    """Which market, how much of it, and the seed; and the Dask cluster that simulates it, by default this machine."""
+    """Which market, how much of it, and the seed; and the Dask cluster that simulates it, by default this machine.
+
+    Attributes
+    ----------
+    market : str
+        Base market of the book or a variant: equity_index, fast_reverting or slow_reverting.
+    paths : int
+        Paths, at least 1, in at most 100,000 files.
+    bars : int
+        Bars of a path after its start, in trading days, at least 1; a block holds at most 10,000,000 bars.
+    block : int
+        Paths in a file, at least 1.
+    seed : int
+        Seed of the random numbers, at least 0.
+    scheduler : str or None
+        Address of a Dask scheduler, such as tcp://host:8786, whose workers simulate; without one this machine does.
+    """
 
     scheduler: str | None = None
 
@@ -46,6 +62,7 @@ def read_paths(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 STEP = Step("generate-heston", GenerateHestonConfig, inputs={}, output="heston.parquet", run=run, folder=True)
+APP = STEP.app()
 
 if __name__ == "__main__":
     sys.exit(main(STEP))

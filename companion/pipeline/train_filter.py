@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from companion._checks import check_count
 from companion._files import provenance
 from companion.errors import InputError
 from companion.pipeline._step import Report, Step, main
@@ -14,7 +15,35 @@ from companion.regimes._filter_training import MARKETS, RECIPES, FilterRecipe, t
 
 @dataclass(frozen=True)
 class TrainFilterConfig:
-    """Which market, and the seed; a setting that is None is that of the market's recipe."""
+    """Which market, and the seed; a setting that is not given is that of the market's recipe.
+
+    Attributes
+    ----------
+    market : str
+        Recipe of a shipped filter: equity_index, one known market, or universal, a market drawn for each path.
+    n_paths : int or None
+        Simulated paths, at least 1.
+    n_bars : int or None
+        Bars of a path, in trading days, above the length of a window.
+    n_particles : int or None
+        Particles of the Bayes filter that teaches, at least 4.
+    n_calibration : int or None
+        Fresh paths for the calibration, at least 1.
+    d_model : int or None
+        Width of the latent, in channels, at least 1.
+    n_layers : int or None
+        Mamba blocks, at least 1.
+    steps : int or None
+        Steps of training, at least 1.
+    batch : int or None
+        Windows in a step, at least 1.
+    length : int or None
+        Length of a window, in bars, at least 1.
+    learning_rate : float or None
+        Largest step size of the optimizer, without unit, above 0.
+    seed : int
+        Seed of the paths, the weights and the batches, at least 0.
+    """
 
     market: str = "equity_index"
     n_paths: int | None = None
@@ -30,14 +59,13 @@ class TrainFilterConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        check_count("seed", self.seed, least=0)
         self.recipe()
 
     def recipe(self) -> FilterRecipe:
         """Return the market's recipe with the settings that are given."""
         if self.market not in MARKETS:
-            raise ValueError(f"market: expected one of {', '.join(MARKETS)}, got {self.market!r}")
+            raise ValueError(f"market must be one of {', '.join(MARKETS)}, got {self.market!r}")
         given = {key: value for key, value in asdict(self).items() if value is not None}
         known = RECIPES[self.market]
         model = replace(known.training.model, **_chosen(known.training.model, given))
@@ -61,6 +89,7 @@ def run(config: TrainFilterConfig, inputs: Mapping[str, Path], output: Path, rep
 
 
 STEP = Step("train-filter", TrainFilterConfig, inputs={}, output="filter.safetensors", run=run)
+APP = STEP.app()
 
 if __name__ == "__main__":
     sys.exit(main(STEP))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from companion._checks import check_count
 from companion._files import provenance
 from companion.errors import InputError
 from companion.mamba import MarketMambaConfig, TrainConfig, train
@@ -14,7 +15,33 @@ from companion.pipeline.generate_heston import read_paths
 
 @dataclass(frozen=True)
 class TrainMambaConfig:
-    """The shape of the model, the recipe of its training, and the seed of weights, batches and noise."""
+    """The shape of the model, the recipe of its training, and the seed of weights, batches and noise.
+
+    Attributes
+    ----------
+    d_model : int
+        Width of the latent, in channels, at least 1.
+    n_layers : int
+        Mamba blocks, at least 1.
+    d_state : int
+        State of the scan, in numbers a channel, at least 1.
+    horizons : tuple of int
+        Horizons of the forecast, in bars, each at least 1 and longer than the one before.
+    steps : int
+        Steps of training, at least 1.
+    batch : int
+        Windows in a step, at least 1.
+    length : int
+        Length of a window, in bars, at least 1.
+    learning_rate : float
+        Largest step size of the optimizer, without unit, above 0.
+    latent_noise : float
+        Standard deviation of the noise added to the latent in training, without unit, at least 0.
+    dtype : str
+        Arithmetic of training: float32 or float64.
+    seed : int
+        Seed of weights, batches and noise, at least 0.
+    """
 
     d_model: int = MarketMambaConfig.d_model
     n_layers: int = MarketMambaConfig.n_layers
@@ -29,8 +56,7 @@ class TrainMambaConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        check_count("seed", self.seed, least=0)
         self.recipe()
 
     def recipe(self) -> TrainConfig:
@@ -67,6 +93,7 @@ def run(config: TrainMambaConfig, inputs: Mapping[str, Path], output: Path, repo
 
 
 STEP = Step("train-mamba", TrainMambaConfig, inputs={"market": "heston.parquet"}, output="model.safetensors", run=run)
+APP = STEP.app()
 
 if __name__ == "__main__":
     sys.exit(main(STEP))

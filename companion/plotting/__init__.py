@@ -1,8 +1,8 @@
 """One figure function a figure kind: arrays in, a Plotly figure out, in the visual language of the whole book.
 
-Importing this package registers the template ``companion`` and the renderer ``companion`` and makes both the default:
-a notebook then stores a figure as plain, rounded numbers and nothing else. The stable regime and the chaos regime have
-one color each everywhere; every figure carries an alternative text for readers who can not see it.
+Importing this room changes nothing; `use` makes a notebook store its figures as plain, rounded numbers only.
+The stable regime and the chaos regime have one color each everywhere; every figure carries an alternative text for
+readers who can not see it.
 """
 
 import lazy_loader

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-import plotly.io as pio
 from numpy.typing import ArrayLike
 
 STABLE = "#0072B2"
@@ -50,8 +49,7 @@ def _template() -> go.layout.Template:
     )
 
 
-pio.templates["companion"] = _template()
-pio.templates.default = "companion"
+TEMPLATE = _template()
 
 
 def colors_of(names: Iterable[str]) -> dict[str, str]:
@@ -115,7 +113,7 @@ def figure(*, alt: str, x_title: str, y_title: str, height: int, **layout: Any) 
     """
     if not alt.strip():
         raise ValueError(f"alt must describe the figure in words, got {alt!r}")
-    fig = go.Figure()
+    fig = go.Figure(layout={"template": TEMPLATE})
     fig.update_layout(height=height, meta={"alt": alt}, **layout)
     return fig.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title)
 

@@ -1,24 +1,23 @@
-"""The best possible observer, as one more detector: what no other can beat."""
+"""The best possible observer, beside the detectors: what none of them can beat."""
 
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import logit
+from numpy.typing import ArrayLike, NDArray
 
-from companion._checks import Floats, Labels, as_paths
-from companion.regimes._confidence import PlattCalibration
-from companion.regimes._filter import RegimeFilter
-from companion.regimes._hysteresis import ENTER, LEAVE
+from companion._checks import Floats, as_paths
+from companion.regimes._hysteresis import ENTER_CHAOS, LEAVE_CHAOS, check_levels, hysteresis
 
 if TYPE_CHECKING:
     from companion.heston import RegimeSwitchingHeston
 
 
-class BayesCeiling(RegimeFilter):
-    """The particle filter that knows the market's true law (`companion.heston._bayes_filter`), as a detector.
+@dataclass(eq=False)
+class BayesCeiling:
+    """The particle filter that knows the market's true law (`companion.heston.bayes_filter`).
 
-    There is nothing to learn: `fit` checks its arguments and leaves the calibration the identity. Particles carry
+    It reads whole paths, so it is no detector: there is nothing to fit, and no answer bar by bar. Particles carry
     noise, and a path's noise depends on its place in X: two places differ by about .01 in probability.
 
     Parameters
@@ -27,50 +26,38 @@ class BayesCeiling(RegimeFilter):
         The market the returns come from, of two regimes.
     n_particles : int, default=3000
         Particles a path.
-    enter, leave, warm_up
-        See `RegimeFilter`.
+    enter_chaos, leave_chaos, warm_up
+        As of a `RegimeFilter`.
     seed : int
         Of the particles.
     """
 
-    def __init__(
-        self,
-        market: "RegimeSwitchingHeston",
-        n_particles: int = 3000,
-        *,
-        enter: float = ENTER,
-        leave: float = LEAVE,
-        warm_up: int = 60,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(enter=enter, leave=leave, warm_up=warm_up, seed=seed)
-        self.market = market
-        self.n_particles = n_particles
+    market: "RegimeSwitchingHeston"
+    n_particles: int = 3000
+    enter_chaos: float = ENTER_CHAOS
+    leave_chaos: float = LEAVE_CHAOS
+    warm_up: int = 60
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_levels(self.enter_chaos, self.leave_chaos)
+        if len(self.market.regimes) != 2:
+            raise ValueError(f"market must have two regimes to tell apart, got {len(self.market.regimes)}")
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Learn nothing; say what is wrong with X or a setting."""
+        """Learn nothing: the market is known. It only says what is wrong with X."""
         as_paths(X)
-        if len(self.market.regimes) != 2:
-            raise ValueError(f"market has {len(self.market.regimes)} regimes: a detector tells two apart")
-        self.calibration_ = PlattCalibration(slope=1.0, intercept=0.0)
-        return self.reset()
+        return self
 
-    def _features(self, paths: Floats) -> Floats:
+    def predict_proba(self, X: ArrayLike) -> Floats:
+        """P(regime | returns so far), of shape (..., n_bars, 2), as a detector gives it."""
         from companion.heston import bayes_filter
 
-        return bayes_filter(paths, self.market, n_particles=self.n_particles, seed=self.seed)
+        paths, single = as_paths(X)
+        posterior = bayes_filter(paths, self.market, n_particles=self.n_particles, seed=self.seed)
+        return posterior[0] if single else posterior
 
-    def _score(self, features: Floats) -> Floats:
-        return np.asarray(logit(np.clip(features[..., 1], 1e-12, 1.0 - 1e-12)))
-
-    def _confidence(self, features: Floats) -> Floats:
-        return features[..., 0]
-
-    def _start(self, n_paths: int) -> None:
-        return None
-
-    def _advance(self, returns: Floats, state: Any) -> NoReturn:
-        raise NotImplementedError("the particle filter reads whole paths: give predict_proba the returns so far")
-
-    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
-        """Do nothing: the market is known."""
+    def predict(self, X: ArrayLike) -> NDArray[np.int8]:
+        """Regime per bar after hysteresis, 0 stable and 1 chaos, of the shape of X."""
+        p_chaos = self.predict_proba(X)[..., 1]
+        return hysteresis(p_chaos, enter_chaos=self.enter_chaos, leave_chaos=self.leave_chaos)

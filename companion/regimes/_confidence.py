@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
-from sklearn.linear_model import LogisticRegression
 
 
 def centroid_distances(points: ArrayLike, centroids: ArrayLike) -> NDArray[np.float64]:
@@ -23,7 +22,7 @@ def centroid_distances(points: ArrayLike, centroids: ArrayLike) -> NDArray[np.fl
     """
     points, centroids = np.asarray(points, dtype=np.float64), np.asarray(centroids, dtype=np.float64)
     if points.shape[-1:] != centroids.shape[-1:]:
-        raise ValueError(f"points have shape {points.shape}, centroids {centroids.shape}: the last axes must agree")
+        raise ValueError(f"points must end in the axis of the centroids {centroids.shape}, got shape {points.shape}")
     return np.stack([np.linalg.norm(points - centroid, axis=-1) for centroid in centroids], axis=-1)
 
 
@@ -35,12 +34,13 @@ def get_regime_confidence(kmeans: Any, latent_state: ArrayLike, *, stable_cluste
 
     Parameters
     ----------
-    kmeans : fitted sklearn.cluster.KMeans
-        Or any object with ``cluster_centers_`` of shape (n_clusters, n_features).
+    kmeans : fitted sklearn.cluster.KMeans, detector, or array_like of shape (n_clusters, n_features)
+        Whatever has ``cluster_centers_`` or ``centroids_``, or the centroids themselves.
     latent_state : array_like of shape (n_features,) or (..., n_features)
         Latent state or states.
     stable_cluster : int
-        Which cluster is the stable one. K-Means numbers its clusters at random, so this has no default.
+        Which cluster is the stable one. K-Means numbers its clusters at random, so this has no default; a detector's is
+        0.
 
     Returns
     -------
@@ -52,11 +52,13 @@ def get_regime_confidence(kmeans: Any, latent_state: ArrayLike, *, stable_cluste
     ValueError
         When a latent state is not finite, shapes disagree, or there is no such cluster.
     """
-    latent_state, centroids = np.asarray(latent_state, dtype=np.float64), kmeans.cluster_centers_
+    latent_state = np.asarray(latent_state, dtype=np.float64)
+    given = getattr(kmeans, "cluster_centers_", None)
+    centroids = np.asarray(getattr(kmeans, "centroids_", kmeans) if given is None else given, dtype=np.float64)
     if not 0 <= stable_cluster < len(centroids):
-        raise ValueError(f"stable_cluster = {stable_cluster}, but the clusters are 0 to {len(centroids) - 1}")
+        raise ValueError(f"stable_cluster must be one of 0 to {len(centroids) - 1}, got {stable_cluster}")
     if not np.isfinite(latent_state).all():
-        raise ValueError("latent_state holds a value that is not finite")
+        raise ValueError("latent_state must be finite, got a value that is not")
     confidence = softmax(-centroid_distances(latent_state, centroids), axis=-1)[..., stable_cluster]
     return float(confidence) if np.ndim(confidence) == 0 else confidence
 
@@ -94,13 +96,15 @@ class PlattCalibration:
         """
         score, regime = np.asarray(score, dtype=np.float64), np.asarray(regime)
         if score.shape != regime.shape:
-            raise ValueError(f"regime has shape {regime.shape}, but score has {score.shape}")
+            raise ValueError(f"regime must have the shape of score, {score.shape}, got {regime.shape}")
         if not np.array_equal(np.unique(regime), [0, 1]):
-            raise ValueError(f"regime holds {np.unique(regime)[:5].tolist()}: calibration needs both 0 and 1")
+            raise ValueError(f"regime must hold both 0 and 1 and nothing else, got {np.unique(regime)[:5].tolist()}")
+        from sklearn.linear_model import LogisticRegression
+
         logistic = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8)
         logistic.fit(score.reshape(-1, 1), regime.reshape(-1))
         return cls(slope=float(logistic.coef_[0, 0]), intercept=float(logistic.intercept_[0]))
 
-    def probability(self, score: ArrayLike) -> NDArray[np.float64]:
+    def p_chaos(self, score: ArrayLike) -> NDArray[np.float64]:
         """Calibrated P(chaos), of the shape of `score`."""
         return np.asarray(expit(self.slope * np.asarray(score, dtype=np.float64) + self.intercept))

@@ -1,31 +1,34 @@
 """`RegimeDetector`: K-Means on what the trained Mamba remembers of the returns so far."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from companion._checks import Floats, Labels
 from companion._files import read_json, sha256_file
 from companion.errors import InputError
-from companion.regimes._clusters import KMeansRegimes
 from companion.regimes._confidence import PlattCalibration
-from companion.regimes._hysteresis import ENTER, LEAVE
-from companion.regimes._latent import LatentFilter
+from companion.regimes._features import Feature
+from companion.regimes._filter import RegimeFilter
+from companion.regimes._latent import Latent
+from companion.regimes._rules import Rule, TwoMeans
 
 if TYPE_CHECKING:
     from companion.mamba import MarketMamba
 
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MODEL = Path(__file__).parents[1] / "mamba" / "pretrained" / "market.safetensors"
 FITTED = Path(__file__).parent / "pretrained" / "detector.json"
-"""What `python -m companion.pipeline.fit_detector` has learned on the latents of `MODEL`."""
+"""What `companion.pipeline.fit_detector` has learned on the latents of `MODEL`."""
 REMEDY = "make it again with `python -m companion.pipeline.fit_detector`"
 
 
-class RegimeDetector(KMeansRegimes, LatentFilter):
+@dataclass(eq=False, repr=False)
+class RegimeDetector(RegimeFilter):
     """Regimes as two K-Means clusters of the latent state of `MarketMamba`.
 
     The latent at bar t is a function of the returns up to t. It is clustered in two, the calmer cluster is called
@@ -35,35 +38,28 @@ class RegimeDetector(KMeansRegimes, LatentFilter):
     ----------
     model : MarketMamba, optional
         The trained model; without one, the checkpoint that ships with the package.
-    enter, leave, warm_up, seed
+    enter_chaos, leave_chaos, warm_up, seed
         See `RegimeFilter`.
 
     Attributes
     ----------
     centroids_ : ndarray of shape (2, d_model)
         Row 0 the stable regime, row 1 chaos.
-    calibration_ : PlattCalibration
-        From score to probability.
     model_ : MarketMamba
         The model in use.
     """
 
-    def __init__(
-        self,
-        model: "MarketMamba | None" = None,
-        *,
-        enter: float = ENTER,
-        leave: float = LEAVE,
-        warm_up: int = 60,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(enter=enter, leave=leave, warm_up=warm_up, seed=seed)
-        self.model = model
+    model: "MarketMamba | None" = None
 
-    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
+    def _parts(self) -> tuple[Feature, Rule]:
         from companion.mamba import load_pretrained
 
-        self.model_ = load_pretrained() if self.model is None else self.model
+        return Latent(load_pretrained() if self.model is None else self.model), TwoMeans()
+
+    @property
+    def model_(self) -> "MarketMamba":
+        """The model in use."""
+        return cast(Latent, self.feature_).model
 
     @classmethod
     def load_pretrained(cls, **settings: Any) -> Self:
@@ -72,7 +68,7 @@ class RegimeDetector(KMeansRegimes, LatentFilter):
         Parameters
         ----------
         **settings
-            `enter`, `leave` and `warm_up`, in place of the stored ones.
+            `enter_chaos`, `leave_chaos` and `warm_up`, in place of the stored ones.
 
         Raises
         ------
@@ -83,13 +79,13 @@ class RegimeDetector(KMeansRegimes, LatentFilter):
 
     def parameters(self) -> dict[str, Any]:
         """What `fit` has learned and the settings, as plain JSON types; `from_parameters` takes it back."""
-        self.transform([0.0])  # raises NotFittedError before anything is read
+        check_is_fitted(self, "calibration_")
         return {
-            "centroids": self.centroids_.tolist(),
+            "centroids": cast(TwoMeans, self.rule_).centroids_.tolist(),
             "slope": self.calibration_.slope,
             "intercept": self.calibration_.intercept,
-            "enter": self.enter,
-            "leave": self.leave,
+            "enter_chaos": self.enter_chaos,
+            "leave_chaos": self.leave_chaos,
             "warm_up": self.warm_up,
             "seed": self.seed,
         }
@@ -103,19 +99,21 @@ class RegimeDetector(KMeansRegimes, LatentFilter):
         ValueError
             When a parameter is missing or unknown, or the centroids do not fit the model.
         """
+        from companion.mamba import load_pretrained
+
         learned = dict(parameters)
         try:
             centroids = np.array(learned.pop("centroids"), dtype=np.float64)
             calibration = PlattCalibration(float(learned.pop("slope")), float(learned.pop("intercept")))
             detector = cls(model, **learned)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"parameters do not describe a RegimeDetector: {error}") from error
-        detector._fit_recursion(np.empty((0, 0)))
-        width = detector._features(np.zeros((1, 1))).shape[-1]
-        if centroids.shape != (2, width) or not np.isfinite(centroids).all():
-            raise ValueError(f"centroids have shape {centroids.shape} or are not finite: the model needs (2, {width})")
-        detector.centroids_, detector.calibration_ = centroids, calibration
-        return detector.reset()
+            raise ValueError(f"parameters must describe a RegimeDetector, got others: {error}") from error
+        feature, rule = Latent(load_pretrained() if model is None else model), TwoMeans()
+        shape = (2, feature.stepper.d_model)
+        if centroids.shape != shape or not np.isfinite(centroids).all():
+            raise ValueError(f"centroids must be finite and of shape {shape} to fit the model, got {centroids.shape}")
+        rule.centroids_ = centroids
+        return detector._take(feature, rule, calibration, "whatever gave the stored parameters")
 
 
 def read_fitted(path: Path, *, model: Path) -> dict[str, Any]:

@@ -1,24 +1,27 @@
-"""What every detector has in common: its checks, its calibration, its hysteresis, and the same answer bar by bar.
+"""What every detector is: a causal feature, a rule that scores it, a calibration, and hysteresis.
 
-A detector of this room is three things: a causal *feature* of the returns so far (a latent vector, a variance, a
-posterior), a *score* of that feature (larger is more chaotic), and a *confidence* in [0, 1] that the regime is stable.
-`RegimeFilter` turns them into calibrated probabilities and regimes.
+A detector names its two parts (`_parts`); everything else, from the checks to the answer bar by bar, is here and in
+`RegimeStepper`, and is the same for all.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from companion._checks import Floats, Labels, as_paths
+from companion._checks import Floats, Labels, as_paths, check_count
 from companion.regimes._clock import BarClock, BarTime
 from companion.regimes._confidence import PlattCalibration
-from companion.regimes._hysteresis import ENTER, LEAVE, check_levels, hysteresis
+from companion.regimes._features import Feature
+from companion.regimes._hysteresis import ENTER_CHAOS, LEAVE_CHAOS, check_levels, hysteresis
+from companion.regimes._rules import Rule
+from companion.regimes._stepper import RegimeReading, RegimeStepper, stepper_of
 
 #: Bars that a fit needs after the warm-up.
 FEWEST_BARS = 100
@@ -26,92 +29,64 @@ FEWEST_BARS = 100
 FEWEST_BARS_IN_REGIME = 20
 
 
-@dataclass(frozen=True)
-class RegimeReading:
-    """What a detector says after one more bar.
-
-    Attributes
-    ----------
-    probability : float
-        Calibrated, filtered P(chaos).
-    regime : int
-        0 stable, 1 chaos, after hysteresis.
-    confidence : float
-        The uncalibrated confidence in the stable regime, in [0, 1].
-    n_bars : int
-        Bars seen so far, this one included.
-    warm : bool
-        Whether the detector has seen its warm-up; before that, the reading leans on where the filter started.
-    """
-
-    probability: float
-    regime: int
-    confidence: float
-    n_bars: int
-    warm: bool
-
-
-def calibration_market(seed: int) -> tuple[Floats, NDArray[np.int8]]:
-    """Log returns and true regimes of 100 paths × 2,060 bars of the base market, each of shape (n_paths, n_bars)."""
+@lru_cache(maxsize=1)
+def calibration_market(seed: int) -> tuple[Floats, Labels]:
+    """Log returns and true regimes of 100 paths × 2,060 bars of the base market, each (n_paths, n_bars), read-only."""
     from companion.heston import RegimeSwitchingHeston
 
     fresh = np.random.default_rng(np.random.SeedSequence([seed, 0xCA11B]))
     paths = RegimeSwitchingHeston.equity_index().simulate(n_paths=100, n_steps=2060, seed=fresh)
-    return paths.log_returns, paths.regime[:, 1:]
+    market = paths.log_returns, paths.regime[:, 1:]
+    for array in market:
+        array.flags.writeable = False
+    return market
 
 
-class RegimeFilter(BaseEstimator, ABC):
+@dataclass(eq=False, repr=False)
+class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of all detectors: scikit-learn estimators on log returns of shape (n_bars,) or (n_paths, n_bars).
 
-    A subclass gives `_fit_recursion`, `_start`, `_advance` and, where it clusters, `_fit_regimes`.
+    A subclass is a dataclass of its settings that names its feature and its rule in `_parts`.
 
     Parameters
     ----------
-    enter, leave : float
-        Hysteresis levels of P(chaos), with ``0 <= leave <= enter <= 1``.
+    enter_chaos, leave_chaos : float
+        Hysteresis: the levels of P(chaos) at which chaos is called and is over, ``0 <= leave_chaos <= enter_chaos <=
+        1``.
     warm_up : int
         Leading bars of each path that `fit` does not learn from.
     seed : int
         Seeds whatever the fit draws.
+
+    Attributes
+    ----------
+    feature_, rule_ : Feature, Rule
+        The fitted parts.
+    calibration_ : PlattCalibration
+        From score to probability.
+    calibrated_on_ : str
+        What the calibration has seen: true regimes, or a simulated market and at which scale. Where this is not known
+        any more, the source of the calibration.
+    classes_ : ndarray
+        0 stable, 1 chaos.
     """
 
-    calibration_: PlattCalibration
-
-    def __init__(self, *, enter: float = ENTER, leave: float = LEAVE, warm_up: int = 60, seed: int = 0) -> None:
-        self.enter = enter
-        self.leave = leave
-        self.warm_up = warm_up
-        self.seed = seed
+    _: KW_ONLY
+    enter_chaos: float = ENTER_CHAOS
+    leave_chaos: float = LEAVE_CHAOS
+    warm_up: int = 60
+    seed: int = 0
 
     @abstractmethod
-    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
-        """Learn what the recursion needs from paths (n_paths, n_bars), and from their regimes if it can use them."""
+    def _parts(self) -> tuple[Feature, Rule]:
+        """The detector's feature and rule, not fitted."""
 
-    @abstractmethod
-    def _start(self, n_paths: int) -> Any:
-        """State before the first bar."""
-
-    @abstractmethod
-    def _advance(self, returns: Floats, state: Any) -> tuple[Floats, Any]:
-        """Features (n_paths, n_features) and state after one bar of returns (n_paths,); `state` stays as it is."""
-
-    @abstractmethod
-    def _score(self, features: Floats) -> Floats:
-        """Score of features (..., n_features): larger is more chaotic, positive where the detector calls chaos."""
-
-    @abstractmethod
-    def _confidence(self, features: Floats) -> Floats:
-        """Uncalibrated confidence in the stable regime, in [0, 1]."""
-
-    def _fit_regimes(self, features: Floats, paths: Floats) -> None:
-        """Find the regimes among the features (n_paths, n_bars, n_features) of warmed-up bars."""
-
-    def _features(self, paths: Floats) -> Floats:
-        state, rows = self._start(len(paths)), []
-        for returns in paths.T:
-            row, state = self._advance(returns, state)
-            rows.append(row)
-        return np.stack(rows, axis=1)
+    def _fit_parts(self, paths: Floats, labels: Labels | None) -> tuple[Feature, Rule]:
+        """Fit the parts to paths (n_paths, n_bars), and to their regimes if they can use them."""
+        feature, rule = self._parts()
+        feature.fit(paths, warm_up=self.warm_up, seed=self.seed)
+        warm = feature.transform(paths)[:, self.warm_up :]
+        return feature, rule.fit(warm, paths[:, self.warm_up :], seed=self.seed)
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Fit to log returns; calibrate on their true regimes where these are given, else on a simulated market.
@@ -119,10 +94,11 @@ class RegimeFilter(BaseEstimator, ABC):
         Parameters
         ----------
         X : array_like of shape (n_bars,) or (n_paths, n_bars)
-            Daily log returns.
+            Log returns.
         y : array_like of the same shape, optional
             True regimes, 0 stable and 1 chaos. They are used for the calibration alone. Without them the probabilities
-            are calibrated on fresh paths of ``RegimeSwitchingHeston.equity_index()``, whose regimes are known.
+            are calibrated on fresh paths of ``RegimeSwitchingHeston.equity_index()``, whose regimes are known, scaled
+            to the root mean square of X: returns × c give the same probabilities.
 
         Returns
         -------
@@ -131,60 +107,76 @@ class RegimeFilter(BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            When X is not finite, too short or constant, a regime turns out empty, or y is not 0 and 1.
+            When X is no series of log returns, too short or constant, a regime turns out empty, y is not 0 and 1, or,
+            without y, the scale of X is one that the detector does not know. A detector that was fitted before is then
+            as it was.
         """
         self._check_settings()
-        paths, _ = as_paths(X)
-        if paths.shape[1] < self.warm_up + FEWEST_BARS:
-            needed = f"at least {self.warm_up + FEWEST_BARS} (warm-up of {self.warm_up} included)"
-            raise ValueError(f"X has {paths.shape[1]} bars a path: fit needs {needed}")
-        flat = np.flatnonzero(np.ptp(paths[:, self.warm_up :], axis=1) == 0.0)
-        if len(flat):
-            value = paths[flat[0], -1]
-            raise ValueError(
-                f"X: path {flat[0]} is constant at {value} after the warm-up: it has no regimes to tell apart"
-            )
-        labels = None if y is None else self._check_labels(y, np.shape(X))
-        self._fit_recursion(paths, labels)
-        features = self._features(paths)[:, self.warm_up :]
-        self._fit_regimes(features, paths[:, self.warm_up :])
-        _check_both_regimes(self._score(features) > 0.0)
+        paths, single = as_paths(X)
+        labels = None if y is None else self._check_labels(y, paths.shape[1:] if single else paths.shape)
+        _check_length(paths, self.warm_up)
+        feature, rule = self._fit_parts(paths, labels)
+        score = rule.score(feature.transform(paths)[:, self.warm_up :])
+        _check_both_regimes(score > 0.0)
+        calibrated_on = "the true regimes of the fitted paths"
         if labels is None:
-            known, labels = calibration_market(self.seed)
-            features = self._features(known)[:, self.warm_up :]
-        self.calibration_ = PlattCalibration.fit(self._score(features), labels[:, self.warm_up :])
+            known, labels, calibrated_on = self._known_paths(paths, feature.rms_range)
+            score = rule.score(feature.transform(known)[:, self.warm_up :])
+        return self._take(feature, rule, PlattCalibration.fit(score, labels[:, self.warm_up :]), calibrated_on)
+
+    def _take(self, feature: Feature, rule: Rule, calibration: PlattCalibration, calibrated_on: str) -> Self:
+        """Be fitted."""
+        self.feature_, self.rule_ = feature, rule
+        self.calibration_, self.calibrated_on_, self.classes_ = calibration, calibrated_on, np.array([0, 1])
         return self.reset()
 
+    def _known_paths(self, paths: Floats, rms_range: tuple[float, float] | None) -> tuple[Floats, Labels, str]:
+        """Simulated paths, their regimes and their name: at the scale of `paths`, or for a feature with one at its own."""
+        known, labels = calibration_market(self.seed)
+        rms, base = float(np.sqrt(np.mean(paths**2))), float(np.sqrt(np.mean(known**2)))
+        if rms_range is None:
+            known = known * (rms / base)
+        else:
+            low, high = rms_range
+            if not low <= rms <= high:
+                raise ValueError(
+                    f"X must have a root mean square of {low:g} to {high:g} a bar, the scale of the model's training, "
+                    f"got {rms:.3g}: give the true regimes y, or take a detector without a scale such as EwmaKMeans"
+                )
+            rms = base
+        return known, labels, f"100 simulated paths of the base market, at a root mean square of {rms:.3g} a bar"
+
     def _check_settings(self) -> None:
-        check_levels(self.enter, self.leave)
-        if self.warm_up < 0:
-            raise ValueError(f"warm_up = {self.warm_up} must not be negative")
+        check_levels(self.enter_chaos, self.leave_chaos)
+        check_count("warm_up", self.warm_up, least=0)
 
     def _check_labels(self, y: ArrayLike, shape: tuple[int, ...]) -> Labels:
         labels = np.asarray(y)
         if labels.shape != shape:
-            raise ValueError(f"y has shape {labels.shape}, but X has {shape}")
+            raise ValueError(f"y must have the shape of X, {shape}, got {labels.shape}")
         if not np.isin(labels, (0, 1)).all():
-            raise ValueError("y holds a value that is neither 0 (stable) nor 1 (chaos)")
+            raise ValueError("y must hold 0 (stable) and 1 (chaos) only, got another value")
         for regime in (0, 1):
             if not (np.atleast_2d(labels)[:, self.warm_up :] == regime).any():
-                raise ValueError(f"y has no bar of regime {regime} after the warm-up: calibration needs both regimes")
+                raise ValueError(f"y must hold both regimes after the warm-up, got no bar of regime {regime}")
         return np.atleast_2d(labels).astype(np.int8)
 
     def transform(self, X: ArrayLike) -> Floats:
         """Features per bar, of shape (..., n_bars, n_features)."""
         check_is_fitted(self, "calibration_")
         paths, single = as_paths(X)
-        features = self._features(paths)
+        features = self.feature_.transform(paths)
         return features[0] if single else features
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Uncalibrated score per bar, larger is more chaotic, of the shape of X."""
-        return self._score(self.transform(X))
+        features = self.transform(X)
+        return self.rule_.score(features)
 
     def confidence(self, X: ArrayLike) -> Floats:
         """Uncalibrated confidence in the stable regime per bar, in [0, 1], of the shape of X."""
-        return self._confidence(self.transform(X))
+        features = self.transform(X)
+        return self.rule_.confidence(features)
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Filtered, calibrated probability of each regime per bar.
@@ -195,12 +187,35 @@ class RegimeFilter(BaseEstimator, ABC):
             Column 0 the stable regime, column 1 chaos. Bar t depends on returns up to t only.
         """
         score = self.decision_function(X)
-        chaos = self.calibration_.probability(score)
+        chaos = self.calibration_.p_chaos(score)
         return np.stack([1.0 - chaos, chaos], axis=-1)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int8]:
         """Regime per bar after hysteresis, 0 stable and 1 chaos, of the shape of X. Causal."""
-        return hysteresis(self.predict_proba(X)[..., 1], enter=self.enter, leave=self.leave)
+        p_chaos = self.predict_proba(X)[..., 1]
+        return hysteresis(p_chaos, enter_chaos=self.enter_chaos, leave_chaos=self.leave_chaos)
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: Floats | None = None) -> float:
+        """Share of bars whose regime `predict` names rightly; `companion.evaluation` has better scores."""
+        called, truth = self.predict(X), np.asarray(y)
+        if truth.shape != called.shape:
+            raise ValueError(f"y must have the shape of X, {called.shape}, got {truth.shape}")
+        return float(np.average(called == truth, weights=sample_weight))
+
+    def stepper(self) -> RegimeStepper:
+        """The fitted detector as it is now, before the first bar of a path: from a raw return to a reading.
+
+        Whoever fits or trains the detector further takes another.
+        """
+        check_is_fitted(self, "calibration_")
+        return stepper_of(
+            self.feature_,
+            self.rule_,
+            self.calibration_,
+            enter_chaos=self.enter_chaos,
+            leave_chaos=self.leave_chaos,
+            warm_up=self.warm_up,
+        )
 
     def reset(self, *, bar: str | timedelta = "1D", longest_gap: int = 5) -> Self:
         """Begin a new stream of bars for `update`: forget the bars it has seen, not the fit.
@@ -218,7 +233,7 @@ class RegimeFilter(BaseEstimator, ABC):
         self
         """
         self._check_settings()
-        self._online: tuple[Any, int, BarClock] = (self._start(1), 0, BarClock.start(bar, longest_gap))
+        self._online: tuple[RegimeStepper, BarClock] = (self.stepper(), BarClock.start(bar, longest_gap))
         return self
 
     def update(self, log_return: float, timestamp: BarTime | None = None) -> RegimeReading:
@@ -240,29 +255,40 @@ class RegimeFilter(BaseEstimator, ABC):
             When `log_return` is not a finite number within ±10, or `timestamp` is no time, missing, a duplicate, out of
             order or of another frequency.
         """
-        check_is_fitted(self, "calibration_")
-        if np.ndim(log_return) != 0:
-            raise ValueError(f"log_return has shape {np.shape(log_return)}: give one number")
-        paths, _ = as_paths([log_return], name="log_return")
-        state, regime, clock = self._online
-        clock = clock.tick(timestamp)
-        features, state = self._advance(paths[:, 0], state)
-        probability = self.calibration_.probability(self._score(features))
-        regime = int(hysteresis(probability, enter=self.enter, leave=self.leave, start=regime)[0])
-        self._online = (state, regime, clock)
-        return RegimeReading(
-            probability=float(probability[0]),
-            regime=regime,
-            confidence=float(self._confidence(features)[0]),
-            n_bars=clock.n_bars,
-            warm=clock.n_bars > self.warm_up,
-        )
+        if "_online" not in self.__dict__:  # `check_is_fitted` takes longer than all the rest but the network
+            check_is_fitted(self, "calibration_")
+        stepper, clock = self._online
+        after = clock.tick(timestamp)
+        reading = stepper.update(log_return)
+        self._online = (stepper, after)
+        return reading
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "calibration_")
+
+    def __getattr__(self, name: str) -> Any:
+        """What a part has learned is the detector's, too: `detector.centroids_` is that of its rule."""
+        if name.endswith("_") and not name.startswith("_") and name not in ("feature_", "rule_", "calibration_"):
+            for part in ("rule_", "feature_"):
+                found = getattr(self.__dict__.get(part), name, None)
+                if found is not None:
+                    return found
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _check_length(paths: Floats, warm_up: int) -> None:
+    if paths.shape[1] < warm_up + FEWEST_BARS:
+        needed = f"at least {warm_up + FEWEST_BARS} bars a path to be fitted (warm-up of {warm_up} included)"
+        raise ValueError(f"X must have {needed}, got {paths.shape[1]}")
+    flat = np.flatnonzero(np.ptp(paths[:, warm_up:], axis=1) == 0.0)
+    if len(flat):
+        raise ValueError(f"X must vary after the warm-up, got path {flat[0]} constant at {paths[flat[0], -1]}")
 
 
 def _check_both_regimes(chaos: NDArray[np.bool_]) -> None:
     for name, bars in (("stable", np.count_nonzero(~chaos)), ("chaos", np.count_nonzero(chaos))):
         if bars < FEWEST_BARS_IN_REGIME:
             raise ValueError(
-                f"X: one regime is empty: {bars} of {chaos.size} bars are {name}, fewer than {FEWEST_BARS_IN_REGIME}; "
-                "fit on a longer series, or without its outliers"
+                f"X must show two regimes, got one that is empty: {bars} of {chaos.size} bars are {name}, fewer than "
+                f"{FEWEST_BARS_IN_REGIME}; fit on a longer series, or without its outliers"
             )

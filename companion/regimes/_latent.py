@@ -1,40 +1,55 @@
-"""What the detectors on a `MarketMamba` share: its latent as the feature, path by path or bar by bar."""
+"""What a trained Mamba remembers of the returns so far, as a feature: whole paths at once, or bar by bar."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from companion.regimes._filter import Floats, RegimeFilter
+from companion._checks import Floats
+from companion.regimes._features import Feature
 
 if TYPE_CHECKING:
     from companion.mamba import MarketMamba
 
 
-class LatentFilter(RegimeFilter):
-    """A detector whose feature is the latent of a `MarketMamba`.
+@dataclass
+class Latent(Feature):
+    """The latent of a `MarketMamba`, (…, d_model).
 
-    Attributes
+    Parameters
     ----------
-    model_ : MarketMamba
-        The model in use, set by the fit.
+    model : MarketMamba
     """
 
-    model_: "MarketMamba"
+    model: "MarketMamba"
+    rms_range = (0.004, 0.03)  # the book's markets: 6 to 48 % a year, of daily bars
 
-    def _features(self, paths: Floats) -> Floats:
+    def __post_init__(self) -> None:
+        from companion.mamba.kernels._stepper import Stepper
+
+        self.stepper = Stepper(self.model)
+
+    def fingerprint_parts(self) -> Any:
+        """The weights: what tells this latent from another, as `fingerprint` wants to know."""
+        return self.stepper.weights
+
+    def fit(self, paths: Floats, *, warm_up: int, seed: int) -> Self:
+        """Learn nothing: the model is trained."""
+        return self
+
+    def start(self, n_paths: int) -> Any:
+        """Zeros."""
+        return self.stepper.start(n_paths)
+
+    def advance(self, returns: Floats, state: Any) -> tuple[Floats, Any]:
+        """One bar, by the compiled step."""
+        from companion.mamba._features import features_of
+
+        latent, state = self.stepper.step(features_of(returns), state)
+        return latent.astype(np.float64), state
+
+    def transform(self, paths: Floats) -> Floats:
+        """Whole paths, by the scan."""
         from companion.mamba import latents
 
-        return np.asarray(latents(self.model_, paths), dtype=np.float64)
-
-    def _start(self, n_paths: int) -> Any:
-        return self.model_.init_state(n_paths)
-
-    def _advance(self, returns: Floats, state: Any) -> tuple[Floats, Any]:
-        import torch
-
-        from companion.mamba import market_features
-
-        features = torch.from_numpy(market_features(returns[:, None])[:, 0])
-        with torch.no_grad():
-            latent, state = self.model_.step(features, state)
-        return latent.numpy().astype(np.float64), state
+        return np.asarray(latents(self.model, paths), dtype=np.float64)

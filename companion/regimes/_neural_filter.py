@@ -1,16 +1,17 @@
 """`NeuralRegimeFilter`: Mamba trained to say what Bayes' rule says, at the cost of one step of a network."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
-import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from companion._checks import Floats, Labels
 from companion.regimes._confidence import PlattCalibration
-from companion.regimes._hysteresis import ENTER, LEAVE
-from companion.regimes._latent import LatentFilter
+from companion.regimes._features import Feature
+from companion.regimes._filter import RegimeFilter
+from companion.regimes._latent import Latent
+from companion.regimes._rules import Linear, Rule
 
 if TYPE_CHECKING:
     from companion.mamba import MarketMamba
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 _PRETRAINED = Path(__file__).parent / "pretrained"
 
 
-class NeuralRegimeFilter(LatentFilter):
+@dataclass(eq=False, repr=False)
+class NeuralRegimeFilter(RegimeFilter):
     """An amortized Bayes filter: P(chaos | returns so far) by one step of a network a bar.
 
     The network has learned the map from past to posterior on simulated markets, whose regimes are known
@@ -30,7 +32,7 @@ class NeuralRegimeFilter(LatentFilter):
         A network whose single output is the log-odds of chaos; without one, the shipped `equity_index`.
     steps : int, default=200
         Steps of training that `fit` takes where it is given the true regimes.
-    enter, leave, warm_up, seed
+    enter_chaos, leave_chaos, warm_up, seed
         See `RegimeFilter`.
 
     Attributes
@@ -41,19 +43,16 @@ class NeuralRegimeFilter(LatentFilter):
         From its log-odds to the probability.
     """
 
-    def __init__(
-        self,
-        model: "MarketMamba | None" = None,
-        *,
-        steps: int = 200,
-        enter: float = ENTER,
-        leave: float = LEAVE,
-        warm_up: int = 60,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(enter=enter, leave=leave, warm_up=warm_up, seed=seed)
-        self.model = model
-        self.steps = steps
+    model: "MarketMamba | None" = None
+    steps: int = 200
+
+    def _parts(self) -> tuple[Feature, Rule]:
+        return _on(_shipped("equity_index") if self.model is None else _single_output(self.model))
+
+    @property
+    def model_(self) -> "MarketMamba":
+        """The network in use."""
+        return cast(Latent, self.feature_).model
 
     @classmethod
     def load_pretrained(cls, name: str = "equity_index", **settings: Any) -> Self:
@@ -65,7 +64,7 @@ class NeuralRegimeFilter(LatentFilter):
             Trained on the book's base market, or on markets drawn by `random_market`, whose parameters it infers from
             the past as it goes.
         **settings
-            `enter`, `leave` and `warm_up`.
+            `enter_chaos`, `leave_chaos` and `warm_up`.
 
         Raises
         ------
@@ -82,11 +81,11 @@ class NeuralRegimeFilter(LatentFilter):
         ----------
         model : MarketMamba
         **settings
-            `enter`, `leave` and `warm_up`.
+            `enter_chaos`, `leave_chaos` and `warm_up`.
         """
         self = cls(model, **settings)
-        self.model_, self.calibration_ = _single_output(model), PlattCalibration(slope=1.0, intercept=0.0)
-        return self.reset()
+        feature, rule = _on(_single_output(model))
+        return self._take(feature, rule, PlattCalibration(slope=1.0, intercept=0.0), "the markets of its training")
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Train the network on labeled paths, if there are labels, and calibrate its log-odds.
@@ -98,28 +97,28 @@ class NeuralRegimeFilter(LatentFilter):
         """
         return super().fit(X, y)
 
-    def _fit_recursion(self, paths: Floats, labels: Labels | None = None) -> None:
+    def _fit_parts(self, paths: Floats, labels: Labels | None) -> tuple[Feature, Rule]:
         from companion.mamba import TrainConfig, train
 
-        self.model_ = start = _shipped("equity_index") if self.model is None else _single_output(self.model)
-        if labels is not None and self.steps:
-            length = min(512, paths.shape[1] - start.config.horizons[0])
-            recipe = TrainConfig(
-                start.config, steps=self.steps, length=length, learning_rate=1e-3, latent_noise=0.0, target="labels"
-            )
-            self.model_ = train(paths, recipe, seed=self.seed, labels=labels, model=start).model
+        if labels is None or not self.steps:
+            return self._parts()
+        start = cast(Latent, self._parts()[0]).model
+        length = min(512, paths.shape[1] - start.config.horizons[0])
+        recipe = TrainConfig(
+            start.config, steps=self.steps, length=length, learning_rate=1e-3, latent_noise=0.0, target="labels"
+        )
+        return _on(train(paths, recipe, seed=self.seed, labels=labels, model=start).model)
 
-    def _score(self, features: Floats) -> Floats:
-        weight, bias = (p.detach().numpy().astype(np.float64) for p in self.model_.head.parameters())
-        return np.asarray(features @ weight[0] + bias[0])
 
-    def _confidence(self, features: Floats) -> Floats:
-        return np.asarray(expit(-self._score(features)))
+def _on(model: "MarketMamba") -> tuple[Latent, Linear]:
+    """The parts of a filter on a network: its latent, and its head."""
+    weight, bias = (parameter.detach().cpu().double().numpy() for parameter in model.head.parameters())
+    return Latent(model), Linear(weight[0], float(bias[0]))
 
 
 def _single_output(model: "MarketMamba") -> "MarketMamba":
     if len(model.config.horizons) != 1:
-        raise ValueError(f"model: has {len(model.config.horizons)} outputs, expected one, the log-odds of chaos")
+        raise ValueError(f"model must have one output, the log-odds of chaos, got {len(model.config.horizons)}")
     return model
 
 
@@ -128,5 +127,5 @@ def _shipped(name: str) -> "MarketMamba":
 
     known = sorted(path.stem for path in _PRETRAINED.glob("*.safetensors"))
     if name not in known:
-        raise ValueError(f"name: no shipped filter {name!r}; there are {', '.join(known)}")
+        raise ValueError(f"name must be one of the shipped filters {', '.join(known)}, got {name!r}")
     return MarketMamba.load(_PRETRAINED / f"{name}.safetensors")

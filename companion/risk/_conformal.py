@@ -8,7 +8,6 @@ with probability at most 1 - k/(n + 1) (Vovk, Gammerman & Shafer 2005; Angelopou
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import betabinom
 
 #: Share of the calibration paths that only sets how the rules compare; the others set the threshold.
 UNITS_SHARE = 0.25
@@ -38,7 +37,7 @@ def conformal_threshold(path_maxima: ArrayLike, *, false_kill: float) -> float:
     maxima = np.asarray(path_maxima, dtype=np.float64)
     if maxima.ndim != 1 or not np.all(np.isfinite(maxima)):
         raise ValueError(f"path_maxima must be finite and of shape (n_paths,), got shape {maxima.shape}")
-    return float(np.sort(maxima)[_rank(maxima.size, false_kill) - 1])
+    return float(np.sort(maxima)[check_enough("path_maxima", maxima.size, false_kill) - 1])
 
 
 def joint_thresholds(path_maxima: ArrayLike, *, false_kill: float, floors: ArrayLike = 0.0) -> NDArray[np.float64]:
@@ -72,14 +71,18 @@ def joint_thresholds(path_maxima: ArrayLike, *, false_kill: float, floors: Array
     if maxima.ndim != 2 or not np.all(np.isfinite(maxima)):
         raise ValueError(f"path_maxima must be finite and of shape (n_paths, n_rules), got shape {maxima.shape}")
     n_units = paths_for_units(len(maxima))
-    rank = _rank(len(maxima) - n_units, false_kill)
+    rank = check_enough("path_maxima", len(maxima) - n_units, false_kill)
     first, rest = np.sort(maxima[:n_units], axis=0), maxima[n_units:]
     zero = np.median(first, axis=0)
     unit = first[-max(1, int(TAIL_SHARE * n_units)) :].mean(axis=0) - zero
     base = np.maximum(zero, floors)
     with np.errstate(divide="ignore", invalid="ignore"):  # a rule that is constant at first and then rises: infinite
         largest = np.max(np.where(rest <= base, 0.0, (rest - zero) / unit), axis=1)
-        thresholds = np.maximum(base, zero + unit * np.sort(largest)[rank - 1])
+        setter = np.argsort(largest, kind="stable")[rank - 1]
+        thresholds = np.maximum(base, zero + unit * largest[setter])
+    # The path that sets them reaches one of them: exactly, not up to rounding.
+    near = np.isclose(rest[setter], thresholds, rtol=1e-12, atol=0.0)
+    thresholds = np.where(near, rest[setter], thresholds)
     if not np.all((thresholds > 0.0) & np.isfinite(thresholds)):
         raise ValueError(f"path_maxima give no thresholds ({thresholds}): longer paths, or a floor, are needed")
     return thresholds
@@ -115,12 +118,14 @@ def false_kill_interval(
     """
     if not 0.0 < level < 1.0 or n_paths < 1:
         raise ValueError(f"level must lie in (0, 1) and n_paths be positive, got {level} and {n_paths}")
-    rank = _rank(n_calibration, false_kill)
+    from scipy.stats import betabinom  # here, so that the room opens without SciPy
+
+    rank = check_enough("n_calibration", n_calibration, false_kill)
     low, high = betabinom.ppf([0.5 - level / 2, 0.5 + level / 2], n_paths, n_calibration + 1 - rank, rank)
     return float(low) / n_paths, float(high) / n_paths
 
 
-def _rank(n_paths: int, false_kill: float) -> int:
+def check_enough(name: str, n_paths: int, false_kill: float) -> int:
     """k of `conformal_threshold`, or a `ValueError` if the promise can not be kept with so few paths."""
     if not 0.0 < false_kill < 1.0:
         raise ValueError(f"false_kill must lie in (0, 1), got {false_kill}")
@@ -128,5 +133,7 @@ def _rank(n_paths: int, false_kill: float) -> int:
     rank = int(np.ceil((n_paths + 1) * (1.0 - false_kill) - 1e-9))
     if rank > n_paths:
         needed = int(np.ceil(1.0 / false_kill - 1.0 - 1e-9))
-        raise ValueError(f"path_maxima: false_kill={false_kill} needs at least {needed} paths, got {n_paths}")
+        raise ValueError(
+            f"{name} must be at least {needed} paths, got {n_paths}: false_kill={false_kill} needs so many"
+        )
     return rank

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from companion.risk._decimal import as_float, refuse_unless_positive
 
@@ -128,6 +127,8 @@ def optimal_fraction(returns: ArrayLike) -> OptimalFraction:
     ValueError
         If a return is not finite, or all have one sign: growth then has no maximum.
     """
+    from scipy.optimize import brentq  # here, so that the room opens without SciPy
+
     r = np.asarray(returns, dtype=np.float64).ravel()
     if r.size == 0 or not np.all(np.isfinite(r)) or not r.min() < 0.0 < r.max():
         raise ValueError(f"returns must be finite with gains and losses among them, got {r.size} values")

@@ -1,65 +1,76 @@
 """From a probability of calm to a leverage: the dimmer switch of chapter 10.
 
+Every probability and every level here is one of P(stable); a detector's reading has it as ``reading.p_stable``.
+
 The book's three rules leave 0.5 ≤ p ≤ 0.6 without an answer. Here that gap is a hysteresis band: inside it an invested
 portfolio stays invested and a flat one stays flat, so a probability that wavers around one value does not trade.
 
 A probability that is not a number in [0, 1] says that something upstream is broken. The answer is always: flat.
 """
 
+import math
 from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from companion.risk._floats import Floats, as_floats
 
 
 @dataclass(frozen=True)
 class DimmerSteps:
-    """Thresholds and levels of `dimmer`, the book's by default.
+    """Levels of P(stable) at which `dimmer` acts and the leverage it then gives, the book's by default.
 
     Attributes
     ----------
-    leave, enter : float
-        Below `leave` the dimmer is off; above `enter` it is on; in between it stays what it was.
-    full : float
-        Above it the level is `maximum`.
+    off_below, on_above : float
+        The dimmer goes off below the one and on above the other; in between it stays what it was.
+    full_above : float
+        Above it the leverage is `maximum`.
     partial, maximum : float
-        The two levels. The book allows a maximum of 1.2 "if allowed"; borrowing is never a default here.
+        The two leverages. The book allows a maximum of 1.2 "if allowed"; borrowing is never a default here.
+
+    Raises
+    ------
+    ValueError
+        Unless ``0 <= off_below <= on_above <= full_above <= 1`` and ``0 < partial <= maximum`` is finite.
     """
 
-    leave: float = 0.5
-    enter: float = 0.6
-    full: float = 0.9
+    off_below: float = 0.5
+    on_above: float = 0.6
+    full_above: float = 0.9
     partial: float = 0.8
     maximum: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.leave <= self.enter <= self.full <= 1.0:
-            raise ValueError(f"thresholds must satisfy 0 <= leave <= enter <= full <= 1, got {self}")
-        if not 0.0 < self.partial <= self.maximum < np.inf:
-            raise ValueError(f"levels must satisfy 0 < partial <= maximum, got {self}")
+        if not 0.0 <= self.off_below <= self.on_above <= self.full_above <= 1.0:
+            raise ValueError(
+                f"off_below, on_above and full_above must ascend within [0, 1], got {self.off_below}, {self.on_above} "
+                f"and {self.full_above}: they are levels of P(stable)"
+            )
+        if not 0.0 < self.partial <= self.maximum < math.inf:
+            raise ValueError(
+                f"partial and maximum must satisfy 0 < partial <= maximum, got {self.partial} and {self.maximum}"
+            )
 
 
 BOOK_STEPS = DimmerSteps()
 
 
 @overload
-def dimmer(probability: float, *, steps: DimmerSteps = ..., previous: float = ...) -> float: ...
+def dimmer(p_stable: float, *, steps: DimmerSteps = ..., previous: float = ...) -> float: ...
 @overload
-def dimmer(
-    probability: NDArray[np.floating], *, steps: DimmerSteps = ..., previous: float = ...
-) -> NDArray[np.float64]: ...
-def dimmer(
-    probability: ArrayLike, *, steps: DimmerSteps = BOOK_STEPS, previous: float = 0.0
-) -> float | NDArray[np.float64]:
+def dimmer(p_stable: ArrayLike, *, steps: DimmerSteps = ..., previous: float = ...) -> float | Floats: ...
+def dimmer(p_stable: ArrayLike, *, steps: DimmerSteps = BOOK_STEPS, previous: float = 0.0) -> float | Floats:
     """Leverage in steps: 0, `steps.partial` or `steps.maximum`, with a hysteresis band between off and on.
 
     Parameters
     ----------
-    probability : float or array_like
+    p_stable : float or array_like
         Probability of the stable regime: one number, or bars in time along the last axis, shape (…, n_bars).
     steps : DimmerSteps
-        Thresholds and levels.
+        Levels of P(stable), and leverages.
     previous : float
         Leverage before the first bar; only whether it is above zero matters. A live system passes its last answer.
 
@@ -68,27 +79,30 @@ def dimmer(
     float or ndarray
         Leverage at each bar, from this bar's probability and earlier ones only. It never falls when a probability
         rises. A probability that is NaN, infinite or outside [0, 1] gives 0, and being invested has to be earned again.
+
+    Raises
+    ------
+    ValueError
+        If `p_stable` is no number, such as text.
     """
-    p, valid = _valid_probability(probability)
-    turn = np.where(valid & (p > steps.enter), 1, np.where(valid & (p >= steps.leave), 0, -1))
+    invested = 0.0 < previous < math.inf
+    if isinstance(p_stable, float):  # once a bar, and far faster than an array of one
+        on = steps.on_above < p_stable <= 1.0 or (invested and steps.off_below <= p_stable <= steps.on_above)
+        return 0.0 if not on else steps.maximum if p_stable > steps.full_above else steps.partial
+    p = _probabilities(p_stable)
+    turn = np.where(p > steps.on_above, 1, np.where(p >= steps.off_below, 0, -1))
     # The last bar that decided: inside the band (turn 0) it is an earlier one, or the state before the first bar.
-    start = np.full((*turn.shape[:-1], 1), 1 if np.isfinite(previous) and previous > 0.0 else -1)
-    turn = np.concatenate([start, turn], axis=-1)
+    turn = np.concatenate([np.full((*turn.shape[:-1], 1), 1 if invested else -1), turn], axis=-1)
     last = np.maximum.accumulate(np.where(turn != 0, np.arange(turn.shape[-1]), 0), axis=-1)
-    invested = np.take_along_axis(turn, last, axis=-1)[..., 1:] > 0
-    level = np.where(p > steps.full, steps.maximum, steps.partial)
-    return _same_kind(np.where(invested, level, 0.0), probability)
+    on = np.take_along_axis(turn, last, axis=-1)[..., 1:] > 0
+    return _same_kind(np.where(on, np.where(p > steps.full_above, steps.maximum, steps.partial), 0.0), p_stable)
 
 
 @overload
-def ramp(probability: float, *, low: float = ..., high: float = ..., maximum: float = ...) -> float: ...
+def ramp(p_stable: float, *, low: float = ..., high: float = ..., maximum: float = ...) -> float: ...
 @overload
-def ramp(
-    probability: NDArray[np.floating], *, low: float = ..., high: float = ..., maximum: float = ...
-) -> NDArray[np.float64]: ...
-def ramp(
-    probability: ArrayLike, *, low: float = 0.5, high: float = 0.9, maximum: float = 1.0
-) -> float | NDArray[np.float64]:
+def ramp(p_stable: ArrayLike, *, low: float = ..., high: float = ..., maximum: float = ...) -> float | Floats: ...
+def ramp(p_stable: ArrayLike, *, low: float = 0.5, high: float = 0.9, maximum: float = 1.0) -> float | Floats:
     """Leverage without steps: 0 up to `low`, then a straight line to `maximum` at `high`.
 
     It has no memory, so it needs no band; it trades a little on every bar instead. Probabilities as in `dimmer`.
@@ -96,19 +110,19 @@ def ramp(
     Raises
     ------
     ValueError
-        Unless ``0 <= low < high <= 1`` and ``0 < maximum`` is finite.
+        Unless ``0 <= low < high <= 1``, ``0 < maximum`` is finite and `p_stable` is a number or numbers.
     """
     if not 0.0 <= low < high <= 1.0:
         raise ValueError(f"low and high must satisfy 0 <= low < high <= 1, got {low} and {high}")
-    if not 0.0 < maximum < np.inf:
+    if not 0.0 < maximum < math.inf:
         raise ValueError(f"maximum must be finite and positive, got {maximum}")
-    p, _ = _valid_probability(probability)
-    return _same_kind(maximum * np.clip((p - low) / (high - low), 0.0, 1.0), probability)
+    p = np.nan_to_num(_probabilities(p_stable))
+    return _same_kind(maximum * np.clip((p - low) / (high - low), 0.0, 1.0), p_stable)
 
 
 @overload
 def kelly_leverage(
-    probability: float,
+    p_stable: float,
     *,
     drifts: tuple[float, float],
     variances: tuple[float, float],
@@ -117,21 +131,21 @@ def kelly_leverage(
 ) -> float: ...
 @overload
 def kelly_leverage(
-    probability: NDArray[np.floating],
+    p_stable: ArrayLike,
     *,
     drifts: tuple[float, float],
     variances: tuple[float, float],
     risk_aversion: float = ...,
     maximum: float = ...,
-) -> NDArray[np.float64]: ...
+) -> float | Floats: ...
 def kelly_leverage(
-    probability: ArrayLike,
+    p_stable: ArrayLike,
     *,
     drifts: tuple[float, float],
     variances: tuple[float, float],
     risk_aversion: float = 1.0,
     maximum: float = 1.0,
-) -> float | NDArray[np.float64]:
+) -> float | Floats:
     r"""Leverage that grows fastest when the regime is known up to its probability.
 
     With drifts :math:`\mu_k` and variances :math:`\theta_k`, equity grows at the expected rate
@@ -141,7 +155,7 @@ def kelly_leverage(
 
     Parameters
     ----------
-    probability : float or array_like
+    p_stable : float or array_like
         Calibrated probability of the stable regime, as in `dimmer`.
     drifts, variances : tuple of float
         Of the stable regime and of chaos: arithmetic drift less the cash rate, and variance, both per year.
@@ -153,27 +167,31 @@ def kelly_leverage(
     Raises
     ------
     ValueError
-        If a drift is not finite, or a variance, `risk_aversion` or `maximum` is not finite and positive.
+        If a drift is not finite, a variance, `risk_aversion` or `maximum` is not finite and positive, or `p_stable` is
+        no number.
     """
-    mu, theta = np.asarray(drifts, dtype=np.float64), np.asarray(variances, dtype=np.float64)
+    mu, theta = as_floats(drifts, "drifts"), as_floats(variances, "variances")
     if mu.shape != (2,) or not np.all(np.isfinite(mu)):
         raise ValueError(f"drifts must be two finite numbers, stable first, got {drifts}")
     if theta.shape != (2,) or not np.all((theta > 0.0) & np.isfinite(theta)):
         raise ValueError(f"variances must be two finite positive numbers, stable first, got {variances}")
-    if not 0.0 < risk_aversion < np.inf or not 0.0 < maximum < np.inf:
+    if not 0.0 < risk_aversion < math.inf or not 0.0 < maximum < math.inf:
         raise ValueError(f"risk_aversion and maximum must be finite and positive, got {risk_aversion} and {maximum}")
-    p, valid = _valid_probability(probability)
+    p = _probabilities(p_stable)
     fraction = (p * mu[0] + (1.0 - p) * mu[1]) / (p * theta[0] + (1.0 - p) * theta[1]) / risk_aversion
-    return _same_kind(np.where(valid, np.clip(fraction, 0.0, maximum), 0.0), probability)
+    return _same_kind(np.nan_to_num(np.clip(fraction, 0.0, maximum)), p_stable)
 
 
-def _valid_probability(probability: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Probabilities with at least one axis, 0 for what is not a number in [0, 1], and which are."""
-    p = np.atleast_1d(np.asarray(probability, dtype=np.float64))
-    valid = (p >= 0.0) & (p <= 1.0)
-    return np.where(valid, p, 0.0), valid
+def _probabilities(p_stable: ArrayLike) -> Floats:
+    """Probabilities with at least one axis, NaN for what is not in [0, 1]."""
+    if hasattr(p_stable, "columns"):
+        raise ValueError("p_stable must be one series or an array, got a table: give one of its columns")
+    if p_stable is None:
+        raise ValueError("p_stable must be numbers, got None: NaN stands for what is not known")
+    p = np.atleast_1d(as_floats(p_stable, "p_stable"))
+    return np.where((p >= 0.0) & (p <= 1.0), p, np.nan)
 
 
-def _same_kind(level: NDArray[np.float64], probability: ArrayLike) -> float | NDArray[np.float64]:
+def _same_kind(level: Floats, p_stable: ArrayLike) -> float | Floats:
     """A number for a number, an array for an array."""
-    return level if np.ndim(probability) else float(level[0])
+    return level if np.ndim(p_stable) else float(level[0])

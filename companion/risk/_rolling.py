@@ -6,6 +6,8 @@ for ever. Every float is an integer multiple of 2^-1074, and the sums of integer
 
 import math
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from companion.risk._decimal import as_float
 
@@ -63,6 +65,30 @@ class RollingSpreadStats:
             return math.nan, math.nan
         squares = n * self._sum_of_squares - self._sum**2
         return self._sum / (n << _UNIT), math.isqrt(squares << 2 * _GUARD) / (n << _UNIT + _GUARD)
+
+    def state(self) -> dict[str, Any]:
+        """What the window holds, as plain JSON types, exactly; `restore` takes it back."""
+        values = [value / (1 << _UNIT) for value in self._values]
+        return {"window": self.window, "refused": self.refused, "values": values}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is the state of another window, or no state at all.
+        """
+        if state.get("window") != self.window:
+            raise ValueError(f"state must be of a window of {self.window}, got {state.get('window')}: make one of that")
+        try:
+            values, refused = [_in_units(float(value)) for value in state["values"]], int(state["refused"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"state must be what RollingSpreadStats.state() gave, got another: {error!r}") from error
+        self.refused, self._sum, self._sum_of_squares = refused, 0, 0
+        self._values.clear()
+        for value in values[-self.window :]:
+            self._add(value)
 
     def _add(self, value: int) -> None:
         self._values.append(value)

@@ -6,26 +6,25 @@ thresholds are calibrated together on held-out paths (`companion.risk._conformal
 any of them with the stated probability over the stated horizon.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
-from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 
-from companion.risk._conformal import conformal_threshold, joint_thresholds, paths_for_units
-from companion.risk._decimal import as_float
-from companion.risk._input_rules import INPUT_RULES, SHORTEST_RUN, InputRules
+from companion._checks import as_paths
+from companion.risk._conformal import check_enough, conformal_threshold, joint_thresholds, paths_for_units
+from companion.risk._distance import CentroidDistance, Metric, as_centroids, checked_states, latents, normal_states
+from companion.risk._floats import Floats, as_floats
+from companion.risk._input_rules import INPUT_RULES, SHORTEST_RUN, Feed, InputRules
 
 #: Smallest thresholds, whatever calibration says: an invalid return always fires, a run of three at the earliest.
 _FLOORS = {"invalid": 0.5, "frozen": SHORTEST_RUN - 0.5, "repeated": SHORTEST_RUN - 0.5}
+_RULES, _REASONS = tuple(INPUT_RULES), tuple(f"{rule}: {what}" for rule, what in INPUT_RULES.items())
 
 
-@dataclass(frozen=True)
-class SafetyReading:
-    """One answer of the monitor.
+class SafetyReading(NamedTuple):
+    """One answer of the monitor; true only when safe.
 
     Attributes
     ----------
@@ -36,7 +35,7 @@ class SafetyReading:
     distance, threshold : float
         Value of the rule that came closest to its threshold, and that threshold.
     rule : str
-        Name of that rule: "distance" or one of `INPUT_RULES`.
+        Name of that rule: "distance" or one of "invalid", "frozen", "repeated", "jump" and "collapse".
     """
 
     safe: bool
@@ -44,6 +43,10 @@ class SafetyReading:
     distance: float
     threshold: float
     rule: str
+
+    def __bool__(self) -> bool:
+        """Whether it is safe: a tuple would be true on every alarm."""
+        return self.safe
 
 
 class SafetyMonitor:
@@ -56,8 +59,8 @@ class SafetyMonitor:
     ----------
     train_states : array_like
         Latents the distance is measured in, shape (…, n_features).
-    kmeans : fitted KMeans
-        Only its `cluster_centers_` are used.
+    kmeans : array_like, or fitted KMeans or detector
+        The centroids, shape (n_clusters, n_features), or what has them as `centroids_` or `cluster_centers_`.
     calibration_paths : iterable of array_like
         Latents of normal paths that neither the model nor the clusters were fitted on, each (n_bars, n_features), all
         of one length, warm-up bars removed: an array (n_paths, n_bars, n_features), or a generator where that would
@@ -76,8 +79,6 @@ class SafetyMonitor:
 
     Attributes
     ----------
-    thresholds : dict of str to float
-        Largest value of each rule that is safe; `threshold` is that of the distance.
     horizon : int
         Number of bars the promise is made for.
     n_calibration : int
@@ -97,46 +98,96 @@ class SafetyMonitor:
         calibration_paths: Iterable[ArrayLike],
         calibration_returns: ArrayLike | None = None,
         false_kill: float = 0.05,
-        metric: Literal["mahalanobis", "euclidean"] = "mahalanobis",
+        metric: Metric = "mahalanobis",
         shrinkage: bool = True,
         rules: InputRules | None = None,
     ) -> None:
-        centroids = np.asarray(kmeans.cluster_centers_, dtype=np.float64)
-        if not np.all(np.isfinite(centroids)):
-            raise ValueError("kmeans must have finite cluster_centers_")
         if not 0.0 < false_kill < 1.0:  # before the paths go through the model
             raise ValueError(f"false_kill must lie in (0, 1), got {false_kill}")
-        states = _checked_states(train_states, "train_states", centroids.shape[1]).reshape(-1, centroids.shape[1])
-        if metric not in ("mahalanobis", "euclidean"):
-            raise ValueError(f"metric must be 'mahalanobis' or 'euclidean', got {metric!r}")
-        self._whiten = np.eye(centroids.shape[1])
-        if metric == "mahalanobis":
-            self._whiten = _whitening(states, centroids, shrinkage=shrinkage)
-        self._white_centroids = centroids @ self._whiten
+        centroids = as_centroids(kmeans)
+        states = checked_states(train_states, "train_states", centroids.shape[1])
+        self._distance = CentroidDistance(states, centroids, metric=metric, shrinkage=shrinkage)
         self._rules = rules or InputRules()
         maxima, self.horizon = self._calibrate_distance(calibration_paths)
         self.n_calibration = len(maxima)
+        self._limits: tuple[float, ...] = ()
         if calibration_returns is None:
-            self.thresholds = {"distance": conformal_threshold(maxima, false_kill=false_kill)}
+            self._threshold = conformal_threshold(maxima, false_kill=false_kill)
         else:
             inputs = self._calibrate_input(calibration_returns, len(maxima))
-            names = ("distance", *INPUT_RULES)
             self.n_calibration -= paths_for_units(len(maxima))
-            floors = [_FLOORS.get(name, 0.0) for name in names]
+            floors = [_FLOORS.get(name, 0.0) for name in ("distance", *_RULES)]
             joint = joint_thresholds(np.column_stack([maxima, inputs]), false_kill=false_kill, floors=floors)
-            self.thresholds = dict(zip(names, joint.tolist(), strict=True))
-        self._feed = self._rules.start(1)
+            self._threshold, *limits = joint.tolist()
+            self._limits = tuple(limits)
+        self._feed = Feed(self._rules)
+
+    @classmethod
+    def for_detector(
+        cls,
+        detector: Any,
+        normal_returns: ArrayLike,
+        *,
+        false_kill: float = 0.05,
+        metric: Metric = "mahalanobis",
+        shrinkage: bool = True,
+        rules: InputRules | None = None,
+    ) -> Self:
+        """Monitor of a fitted detector, from returns of normal paths that it was not fitted on.
+
+        The first half of the paths gives the distance its unit, the other half calibrates the thresholds. The bars that
+        warm the detector and the rules up, the longer of the two, are no part of the horizon.
+
+        Parameters
+        ----------
+        detector : fitted detector
+            Its `transform` makes latents (…, n_bars, n_features) of log returns. Its centroids are `centroids_`, where
+            it has them in that space, else the mean latent of each regime that it predicts.
+        normal_returns : array_like
+            Log returns of shape (n_paths, n_bars), with ``n_paths / 2`` at least ``4 / (3 false_kill)``.
+        false_kill, metric, shrinkage, rules
+            As in `SafetyMonitor`.
+
+        Raises
+        ------
+        ValueError
+            If the returns are no returns, or of too few paths or bars.
+        """
+        rules = rules or InputRules()
+        paths, _ = as_paths(normal_returns, name="normal_returns")
+        warm_up = max(rules.warm_up, getattr(detector, "warm_up", 0))
+        if paths.shape[1] <= warm_up:
+            raise ValueError(f"normal_returns must have more bars than the warm-up, {warm_up}, got {paths.shape[1]}")
+        metric_paths, calibration = np.split(paths, [len(paths) // 2])
+        n_setting = len(calibration) - paths_for_units(len(calibration))
+        check_enough("three in eight of normal_returns", n_setting, false_kill)  # before they go through the model
+        states, centroids = normal_states(detector, metric_paths, warm_up=warm_up)
+        return cls(
+            states,
+            centroids,
+            calibration_paths=latents(detector, calibration, warm_up=warm_up),
+            calibration_returns=calibration,
+            false_kill=false_kill,
+            metric=metric,
+            shrinkage=shrinkage,
+            rules=rules,
+        )
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Largest value of each rule that is safe."""
+        return {"distance": self._threshold} | dict(zip(_RULES, self._limits, strict=bool(self._limits)))
 
     @property
     def threshold(self) -> float:
         """Largest distance that is safe."""
-        return self.thresholds["distance"]
+        return self._threshold
 
-    def _calibrate_distance(self, paths: Iterable[ArrayLike]) -> tuple[NDArray[np.float64], int]:
+    def _calibrate_distance(self, paths: Iterable[ArrayLike]) -> tuple[Floats, int]:
         """Largest distance on each path, and the common number of bars."""
-        n_features, maxima, lengths = len(self._whiten), [], set()
+        n_features, maxima, lengths = self._distance.shape[0], [], set()
         for path in paths:
-            states = _checked_states(path, "calibration_paths", n_features)
+            states = checked_states(path, "calibration_paths", n_features)
             if states.ndim != 2:
                 raise ValueError(f"calibration_paths must be paths of shape (n_bars, {n_features}), got {states.shape}")
             maxima.append(self.distance(states).max())
@@ -145,25 +196,18 @@ class SafetyMonitor:
             raise ValueError(f"calibration_paths must be of one length, got {sorted(lengths)}")
         return np.asarray(maxima), lengths.pop()
 
-    def _calibrate_input(self, returns: ArrayLike, n_paths: int) -> NDArray[np.float64]:
+    def _calibrate_input(self, returns: ArrayLike, n_paths: int) -> Floats:
         """Largest value of each input rule on each path, shape (n_paths, n_rules)."""
-        paths, warm_up = np.asarray(returns, dtype=np.float64), self._rules.warm_up
-        if paths.ndim != 2 or len(paths) != n_paths or paths.shape[1] < self.horizon + warm_up:
+        paths, _ = as_paths(returns, name="calibration_returns")
+        warm_up = self._rules.warm_up
+        if len(paths) != n_paths or paths.shape[1] < self.horizon + warm_up:
             shape = f"({n_paths}, horizon {self.horizon} + rules.warm_up {warm_up} or more)"
             raise ValueError(f"calibration_returns must have shape {shape}, got {paths.shape}: drop the first states")
-        if not np.all(np.isfinite(paths)):
-            raise ValueError(f"calibration_returns must be finite, {np.sum(~np.isfinite(paths))} values are not")
-        return self._rules.statistics(paths)[:, -self.horizon :].max(axis=1)
+        return np.asarray(self._rules.statistics(paths)[:, -self.horizon :].max(axis=1))
 
-    def distance(self, states: ArrayLike) -> NDArray[np.float64]:
+    def distance(self, states: ArrayLike) -> Floats:
         """Distance of each state to its nearest centroid, shape (…,) for (…, n_features); NaN where it has none."""
-        x = np.asarray(states, dtype=np.float64)
-        n_features = self._white_centroids.shape[1]
-        if x.ndim == 0 or x.shape[-1] != n_features:
-            raise ValueError(f"states must have {n_features} features in the last axis, got shape {x.shape}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            white = x.reshape(-1, n_features) @ self._whiten
-        return cdist(white, self._white_centroids).min(axis=1).reshape(x.shape[:-1])
+        return self._distance.many(states)
 
     def check_safety(self, state: ArrayLike) -> SafetyReading:
         """Judge one latent state of shape (n_features,).
@@ -171,19 +215,19 @@ class SafetyMonitor:
         Safe is what is proven safe: a state with a NaN or an infinity, or so large that its distance is not a number,
         is unsafe. The distance has no memory; latching an alarm is the circuit breaker's work.
         """
-        try:
-            x = np.asarray(state, dtype=np.float64)
-        except (TypeError, ValueError):  # no numbers at all: a breaker answers, it does not break
-            x = np.full(self._white_centroids.shape[1:], np.nan)
-        if x.shape != self._white_centroids.shape[1:]:
-            raise ValueError(f"state must have shape {self._white_centroids.shape[1:]}, got {x.shape}")
-        distance = float(self.distance(x))
-        if not np.all(np.isfinite(x)):
-            return SafetyReading(False, "non-finite state", distance, self.threshold, "distance")
-        if not distance <= self.threshold:
-            reason = "out of distribution: far from every known regime"
-            return SafetyReading(False, reason, distance, self.threshold, "distance")
-        return SafetyReading(True, "safe", distance, self.threshold, "distance")
+        if type(x := state) is not np.ndarray or x.dtype != np.float64:
+            try:
+                x = as_floats(state, "state")
+            except ValueError:  # no numbers at all: a breaker answers, it does not break
+                x = np.full(self._distance.shape, np.nan)
+        if x.shape != self._distance.shape:
+            raise ValueError(f"state must have shape {self._distance.shape}, got {x.shape}")
+        distance = self._distance.one(x)
+        if distance <= self._threshold:
+            return SafetyReading(True, "safe", distance, self._threshold, "distance")
+        finite = bool(np.all(np.isfinite(x)))
+        reason = "out of distribution: far from every known regime" if finite else "non-finite state"
+        return SafetyReading(False, reason, distance, self._threshold, "distance")
 
     def check_input(self, log_return: float) -> SafetyReading:
         """Judge one more log return, before the model sees it.
@@ -191,18 +235,27 @@ class SafetyMonitor:
         The rules compare it with the bars that they were given before, replayed history included. An invalid return is
         reported and then forgotten; the model should be spared it, too.
         """
-        if np.ndim(log_return) != 0:
+        limits = self._limits or self._input_limits()
+        if not isinstance(log_return, float) and np.ndim(log_return) != 0:
             raise ValueError(f"log_return must be one number, got shape {np.shape(log_return)}")
-        limits = self._input_thresholds()
-        values, self._feed = self._rules.advance([as_float(log_return)], self._feed)
-        worst = int(np.argmax(values[0] / limits))
-        rule, value, limit = list(INPUT_RULES)[worst], float(values[0, worst]), float(limits[worst])
+        values = self._feed.update(log_return)
+        shares = [value / limit for value, limit in zip(values, limits, strict=True)]
+        worst = shares.index(max(shares))
+        value, limit = values[worst], limits[worst]
         safe = value <= limit
-        return SafetyReading(safe, "safe" if safe else f"{rule}: {INPUT_RULES[rule]}", value, limit, rule)
+        return SafetyReading(safe, "safe" if safe else _REASONS[worst], value, limit, _RULES[worst])
 
     def reset(self) -> None:
         """Forget the returns that `check_input` was given, not the calibration."""
-        self._feed = self._rules.start(1)
+        self._feed.reset()
+
+    def state(self) -> dict[str, Any]:
+        """What `check_input` remembers of the feed, as plain JSON types, exactly; `restore` takes it back."""
+        return self._feed.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave; a `ValueError` if it is none, or one of rules with another window."""
+        self._feed.restore(state)
 
     def alarms(
         self, states: ArrayLike | None = None, log_returns: ArrayLike | None = None
@@ -222,9 +275,9 @@ class SafetyMonitor:
         dict of str to ndarray
             Rule to alarms of shape (…, n_bars).
         """
-        fired = {} if states is None else {"distance": ~(self.distance(states) <= self.threshold)}
+        fired = {} if states is None else {"distance": ~(self.distance(states) <= self._threshold)}
         if log_returns is not None:
-            above = self._rules.statistics(log_returns) > self._input_thresholds()
+            above = self._rules.statistics(log_returns) > np.array(self._input_limits())
             if states is not None:
                 *paths, n_bars = (0, *np.shape(states)[:-1])
                 if paths != [0, *above.shape[:-2]] or not 0 < n_bars <= above.shape[-2]:
@@ -235,27 +288,9 @@ class SafetyMonitor:
             fired |= {name: above[..., rule] for rule, name in enumerate(INPUT_RULES)}
         return fired
 
-    def _input_thresholds(self) -> NDArray[np.float64]:
-        if len(self.thresholds) == 1:
-            raise ValueError("calibration_returns were not given: this monitor has no input rules")
-        return np.array([self.thresholds[name] for name in INPUT_RULES])
-
-
-def _whitening(states: NDArray[np.float64], centroids: NDArray[np.float64], *, shrinkage: bool) -> NDArray[np.float64]:
-    """Matrix W with W Wᵀ the inverse covariance of the states around their nearest centroid, shape (d, d)."""
-    squared = np.stack([np.sum((states - c) ** 2, axis=-1) for c in centroids])
-    residuals = states - centroids[np.argmin(squared, axis=0)]
-    estimator = LedoitWolf if shrinkage else EmpiricalCovariance
-    precision = estimator(assume_centered=True).fit(residuals).precision_
-    values, vectors = np.linalg.eigh(precision)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)), dtype=np.float64)
-
-
-def _checked_states(values: ArrayLike, name: str, n_features: int) -> NDArray[np.float64]:
-    """Return finite states with `n_features` in the last axis, or raise a `ValueError` that names the argument."""
-    states = np.asarray(values, dtype=np.float64)
-    if states.ndim < 2 or states.shape[-1] != n_features or states.size == 0:
-        raise ValueError(f"{name} must have shape (…, {n_features}) like the centroids, got {states.shape}")
-    if not np.all(np.isfinite(states)):
-        raise ValueError(f"{name} must be finite, {np.count_nonzero(~np.isfinite(states))} values are not")
-    return states
+    def _input_limits(self) -> tuple[float, ...]:
+        if not self._limits:
+            raise ValueError(
+                "calibration_returns must be given for input rules, got none: this monitor has no input rules"
+            )
+        return self._limits

@@ -1,11 +1,14 @@
 """A raw signal of any unit → Z in [-3, 3], by what the signal itself did before this bar."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from companion.risk._decimal import as_float
+from companion.risk._floats import Floats, as_floats
 from companion.risk._rolling import RollingSpreadStats
 from companion.risk._sizing import Z_MAX
 
@@ -43,8 +46,16 @@ class SignalNormalizer:
             return math.nan
         return max(-Z_MAX, min(Z_MAX, (value - mean) / std))
 
+    def state(self) -> dict[str, Any]:
+        """What the baseline holds, as plain JSON types, exactly; `restore` takes it back."""
+        return self._baseline.state()
 
-def normalized_signal(raw: ArrayLike, *, window: int) -> NDArray[np.float64]:
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave; a `ValueError` if it is of another window."""
+        self._baseline.restore(state)
+
+
+def normalized_signal(raw: ArrayLike, *, window: int) -> Floats:
     """Scores of a whole history, the same numbers that `SignalNormalizer.update` gives one by one.
 
     Parameters
@@ -62,9 +73,9 @@ def normalized_signal(raw: ArrayLike, *, window: int) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If `raw` is not one-dimensional or `window` is not an integer of at least 2.
+        If `raw` is not one-dimensional or no numbers, or `window` is not an integer of at least 2.
     """
-    values = np.asarray(raw, dtype=np.float64)
+    values = as_floats(raw, "raw")
     if values.ndim != 1:
         raise ValueError(f"raw must have shape (n_bars,), got {values.shape}")
     normalizer = SignalNormalizer(window)

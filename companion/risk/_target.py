@@ -1,10 +1,8 @@
 """The one call that turns a signal into a position, and says why it is what it is."""
 
 import math
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from functools import cached_property
 from typing import NamedTuple
 
 from companion.risk._decimal import (
@@ -20,31 +18,35 @@ from companion.risk._decimal import (
     multiply_down,
     multiply_exactly,
     multiply_up,
-    refuse_unless_positive,
     to_decimal,
 )
 from companion.risk._instrument import Instrument, InstrumentRules
 from companion.risk._sizing import Z_MAX, checked_cap, checked_fraction, checked_mu, checked_qty
+from companion.risk._sizing_config import SizingConfig
 
-LARGEST_LEVERAGE = 1000.0
 HALF = Decimal("0.5")
 NEARLY_EQUAL = 1e-9  # far above the rounding of three floats
 
 
 class Reason(StrEnum):
-    """Why a target is not what the sizing law says, in the order in which `calculate_target_position` asks."""
+    """Why a target is not what the sizing law says, in the order in which the reasons of one target come."""
 
     SIGNAL_NOT_FINITE = "flat: the signal is not a number"
     VOLATILITY_INVALID = "flat: the volatility is not finite and positive"
+    VOLATILITY_TOO_SMALL = "flat: a volatility below the floor is a broken feed"
+    LEVERAGE_INVALID = "flat: the leverage is not finite, or negative"
+    LEVERAGE_ZERO = "flat: the leverage is 0"
     EQUITY_INVALID = "flat: the equity is not an amount"
     NO_PRICE = "flat: no usable quote and no usable close"
     NO_QUOTE = "no usable quote: priced at the last close"
+    PRICE_MOVED = "flat: the quote is too far from the last close"
     SIGNAL_CLIPPED = "capped: signal clipped to 3"
+    LEVERAGE = "scaled: leverage other than 1"
     FRACTION_CAP = "capped: fraction of equity"
     VOLATILITY_CAP = "capped: volatility target"
+    INSTRUMENT_MAX_NOTIONAL = "capped: the instrument's largest notional"
     QUANTITY_CAP = "capped: largest position of the configuration"
     INSTRUMENT_MAX_QUANTITY = "capped: the instrument's largest quantity"
-    INSTRUMENT_MAX_NOTIONAL = "capped: the instrument's largest notional"
     BELOW_MIN_QUANTITY = "flat: less than the instrument's step or smallest quantity"
     BELOW_MIN_NOTIONAL = "flat: less than the instrument's smallest notional"
 
@@ -56,55 +58,6 @@ class TargetPosition(NamedTuple):
     reasons: tuple[Reason, ...]
     fraction: float
     reference_price: Decimal | None
-
-
-@dataclass(frozen=True)
-class SizingConfig:
-    """Parameters of the sizing law, per decision interval.
-
-    Attributes
-    ----------
-    kappa, z_sat : float
-        Largest expected return, and the signal at which it saturates; see `mu_from_z`.
-    gamma, f_max : float
-        Risk aversion and largest fraction of equity (at most 1000); see `frac_from_mu_sigma`.
-    sigma_target : float or None
-        Allowed volatility of equity; see `vol_target_qty_cap`. None: no such cap.
-    max_quantity : Decimal or None
-        Largest absolute position, from liquidity for example. None: no such cap.
-
-    Raises
-    ------
-    ValueError
-        Names the field that is not finite and positive.
-    """
-
-    kappa: float
-    gamma: float
-    f_max: float
-    z_sat: float = 1.5
-    sigma_target: float | None = None
-    max_quantity: Decimal | None = None
-
-    def __post_init__(self) -> None:
-        numbers = {"kappa": self.kappa, "gamma": self.gamma, "f_max": self.f_max, "z_sat": self.z_sat}
-        if self.sigma_target is not None:
-            numbers["sigma_target"] = self.sigma_target
-        refuse_unless_positive(**numbers)
-        for name, value in numbers.items():
-            object.__setattr__(self, name, float(value))
-        if self.f_max > LARGEST_LEVERAGE:
-            raise ValueError(f"f_max must be at most {LARGEST_LEVERAGE:g} times equity, got {self.f_max}")
-        if self.max_quantity is not None:
-            largest = to_decimal(self.max_quantity, "max_quantity")
-            if not is_amount(largest):
-                raise ValueError(f"max_quantity must be finite and positive, got {largest}")
-            object.__setattr__(self, "max_quantity", largest)
-
-    @cached_property
-    def exact_sigma_target(self) -> Decimal:
-        """Decimal of `sigma_target`, made once; infinite without such a cap."""
-        return from_float(self.sigma_target or math.inf)
 
 
 def reference_price(
@@ -129,8 +82,9 @@ def reference_price(
 
 def calculate_target_position(
     signal_strength: float,
-    volatility: float,
+    sigma_bar: float,
     *,
+    leverage: float = 1.0,
     equity: Decimal | Amount | None,
     instrument: Instrument,
     config: SizingConfig,
@@ -144,8 +98,12 @@ def calculate_target_position(
     ----------
     signal_strength : float
         Normalized signal Z in [-3, 3]; beyond, it is clipped.
-    volatility : float
-        Volatility per decision interval.
+    sigma_bar : float
+        Volatility of one bar, the decision interval, as `rolling_volatility` gives it without `bars_per_year`; an
+        annual one is 16 times as large where bars are days. Below `config.sigma_floor`: flat.
+    leverage : float
+        From `dimmer`, `ramp` or `kelly_leverage`: the fraction that the law asks for is multiplied by it before any
+        cap. 0, NaN, infinite or negative: flat.
     equity : Decimal or amount
         In the quote currency; None or not an amount: flat.
     instrument : Instrument
@@ -153,14 +111,16 @@ def calculate_target_position(
     config : SizingConfig
         The sizing law.
     bid, ask, last_close : Decimal or amount
-        The reference price ladder: mid, last close, flat. Decimals are the fastest; to convert floats takes half of
-        the time again or more.
+        The reference price ladder: mid, last close, flat. A mid too far from the last close is flat, too
+        (`config.max_price_move`); without a last close there is nothing to check it against. Decimals are the
+        fastest; to convert floats takes half of the time again or more.
 
     Returns
     -------
     TargetPosition
         Its quantity is finite, within every cap, zero or a multiple of the step of at least the minimum, of the sign
-        of the signal or zero, monotone in the absolute signal, and never grows when the volatility grows.
+        of the signal or zero, monotone in the absolute signal, and never grows when the leverage falls or the
+        volatility grows, from its floor on. The reasons come in the order of `Reason`.
 
     Raises
     ------
@@ -168,38 +128,55 @@ def calculate_target_position(
         If the instrument's rules contradict each other or an amount is of the wrong type. Bad data is no error: flat.
     """
     rules = instrument if type(instrument) is InstrumentRules else InstrumentRules.of(instrument)
-    z, sigma = as_float(signal_strength), as_float(volatility)
+    z, sigma, scale = as_float(signal_strength), as_float(sigma_bar), as_float(leverage)
     money = ZERO if equity is None else to_decimal(equity, "equity")
     price, rung = reference_price(bid, ask, last_close)
-    reasons = _faults(z, sigma, money)
+    reasons = _faults(z, sigma, scale, money, config)
     flat = bool(reasons)
     if rung is not None:
         reasons.append(rung)
+    elif price is not None and last_close is not None and _far(price, to_decimal(last_close, "last_close"), config):
+        reasons.append(Reason.PRICE_MOVED)
+        flat = True
     if flat or price is None:
         return TargetPosition(ZERO, tuple(reasons), 0.0, price)
-    fraction = _fraction(z, sigma, config, reasons)
+    fraction = _fraction(z, sigma, scale, config, reasons)
     quantity = _magnitude(abs(fraction), sigma, money, price, config, rules, reasons)
     signed = quantity.copy_negate() if quantity and z < 0 else quantity
     return TargetPosition(signed, tuple(reasons), fraction, price)
 
 
-def _faults(z: float, sigma: float, equity: Decimal) -> list[Reason]:
+def _faults(z: float, sigma: float, leverage: float, equity: Decimal, config: SizingConfig) -> list[Reason]:
     """Fail-safes that the data of this decision fire, the price aside."""
     faults = []
     if not math.isfinite(z):
         faults.append(Reason.SIGNAL_NOT_FINITE)
     if not 0.0 < sigma < math.inf:
         faults.append(Reason.VOLATILITY_INVALID)
+    elif sigma < config.sigma_floor:
+        faults.append(Reason.VOLATILITY_TOO_SMALL)
+    if not 0.0 < leverage < math.inf:
+        faults.append(Reason.LEVERAGE_ZERO if leverage == 0.0 else Reason.LEVERAGE_INVALID)
     if not is_amount(equity):
         faults.append(Reason.EQUITY_INVALID)
     return faults
 
 
-def _fraction(z: float, sigma: float, config: SizingConfig, reasons: list[Reason]) -> float:
-    """Signed fraction of equity that the sizing law asks for."""
+def _far(price: Decimal, close: Decimal, config: SizingConfig) -> bool:
+    """Whether a price is too far from a usable close, up or down."""
+    if not is_amount(close):
+        return False
+    low, high = (close, price) if close < price else (price, close)
+    return high > multiply_up(low, config.largest_price_ratio)
+
+
+def _fraction(z: float, sigma: float, leverage: float, config: SizingConfig, reasons: list[Reason]) -> float:
+    """Signed fraction of equity that the sizing law asks for, times the leverage."""
     if abs(z) > Z_MAX:
         reasons.append(Reason.SIGNAL_CLIPPED)
-    mu = checked_mu(z, config.kappa, config.z_sat)
+    if leverage != 1.0:
+        reasons.append(Reason.LEVERAGE)
+    mu = leverage * checked_mu(z, config.kappa, config.z_sat)
     fraction = checked_fraction(mu, sigma, config.gamma, config.f_max)
     if abs(fraction) == config.f_max:
         reasons.append(Reason.FRACTION_CAP)

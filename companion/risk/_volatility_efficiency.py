@@ -9,14 +9,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import zeta
-from scipy.stats import t as student_t
 
 from companion.risk._volatility import ESTIMATORS, Estimator, check_settings, rolling_volatility, yang_zhang_k
 
 Array = NDArray[np.float64]
 
-LN2, ZETA3 = math.log(2.0), float(zeta(3))
+LN2, ZETA3 = math.log(2.0), 1.2020569031595942  # ζ(3), Apéry's constant
 # Variance of one bar's estimate of the variance 1 of a Brownian motion without drift, from the fourth moments of its
 # extremes (Garman & Klass 1980): .407, .269 and .331.
 RANGE_VARIANCE: dict[Estimator, float] = {
@@ -237,6 +235,8 @@ def theoretical_efficiency(estimator: Estimator, *, window: int, night: float = 
 
 def _estimate(values: ArrayLike, level: float) -> Estimate:
     """Mean of independent values with Student's t interval."""
+    from scipy.special import stdtrit  # here, so that the room opens without SciPy
+
     x = np.asarray(values)
-    half = float(student_t.ppf(0.5 + level / 2, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size))
+    half = float(stdtrit(x.size - 1, 0.5 + level / 2) * x.std(ddof=1) / math.sqrt(x.size))
     return Estimate(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half)

@@ -151,6 +151,7 @@ def test_rebalancing_solves_its_own_equation(h, w, cost_bp):
         ({"delay": 1.5}, "delay"),
         ({"delay": True}, "delay"),
         ({"cash_rate": float("nan")}, "cash_rate"),
+        ({"bars_per_year": 0.0}, "bars_per_year must be a positive finite number, got 0.0"),
     ],
 )
 def test_bad_input_is_refused_by_name(change, message):
@@ -162,11 +163,37 @@ def test_bad_input_is_refused_by_name(change, message):
 def test_series_keep_their_index_and_must_share_it():
     dates = pd.date_range("2020-01-01", periods=3)
     close = pd.Series([1.0, 1.1, 1.2], index=dates)
-    result = run_backtest(close, pd.Series([1.0, 1.0, 0.0], index=dates))
+    result = run_backtest(close, pd.Series([1.0, 1.0, 0.0], index=dates), bars_per_year=365.25)
     assert result.to_frame().index.equals(dates)
     assert list(result.to_frame()) == ["equity", "returns", "position", "turnover", "cost"]
     with pytest.raises(ValueError, match="position must have the index of close"):
         run_backtest(close, pd.Series([1.0, 1.0, 0.0], index=dates + pd.Timedelta(days=1)))
+
+
+@pytest.mark.parametrize(("frequency", "year"), [("D", 365.25), ("W", 365.25 / 7), ("B", 365.25 * 5 / 7)])
+def test_the_bars_of_a_year_come_from_the_dates(frequency, year):
+    dates = pd.date_range("2019-01-07", periods=701, freq=frequency)  # 140 weeks of working days, 100 of all, 700
+    close = pd.Series(np.exp(np.random.default_rng(0).normal(0, 0.01, 701).cumsum()), dates)
+    result = run_backtest(close, np.ones(701), delay=0, cost_bp=0.0)
+    assert result.bars_per_year == pytest.approx(year, rel=1e-12)
+    years = (dates[-1] - dates[0]).days / 365.25
+    growth = (close.iloc[-1] / close.iloc[0]) ** (1 / years) - 1
+    assert result.performance().cagr == pytest.approx(growth, rel=1e-9)
+    assert result.performance().volatility == pytest.approx(close.pct_change().std() * np.sqrt(year), rel=1e-9)
+    assert run_backtest(close.to_numpy(), np.ones(701)).bars_per_year == 252
+    assert run_backtest(close, np.ones(701), bars_per_year=10).bars_per_year == 10
+
+
+def test_dates_that_do_not_tell_the_bars_of_a_year_ask_for_them():
+    close = pd.Series(1.0, pd.date_range("2020-01-01", periods=20))
+    with pytest.raises(ValueError, match="bars_per_year must be given where dates do not tell it"):
+        run_backtest(close, np.ones(20))
+
+
+def test_cash_earns_its_yearly_rate_whatever_the_bars():
+    dates = pd.date_range("2015-01-04", periods=53, freq="W")
+    growth = run_backtest(pd.Series(10.0, dates), np.zeros(53), cash_rate=0.04).equity[-1]
+    assert growth == pytest.approx(1.04 ** (364 / 365.25), rel=1e-12)
 
 
 def test_performance_of_a_period_uses_the_position_that_earned_it():

@@ -49,6 +49,15 @@ def test_sortino_counts_only_the_downside():
     assert np.isnan(sortino_ratio([0.01, 0.02]))
 
 
+@given(RETURNS, st.floats(1.0, 1e6))
+@PROPERTY
+def test_a_ratio_grows_with_the_root_of_the_bars_of_a_year(returns, year):
+    for ratio in (sharpe_ratio, sortino_ratio):
+        of_one = ratio(returns, bars_per_year=1)
+        assert ratio(returns, bars_per_year=year) == pytest.approx(of_one * np.sqrt(year), rel=1e-9, nan_ok=True)
+    assert performance(returns, bars_per_year=year).volatility == pytest.approx(returns.std(ddof=1) * np.sqrt(year))
+
+
 def test_growth_and_volatility_of_a_known_year():
     returns = np.full(252, 1.1 ** (1 / 252) - 1.0)
     returns[::2] += 0.001
@@ -92,9 +101,11 @@ def test_a_summary_is_valid_json():
     ("call", "message"),
     [
         (lambda: performance([0.1]), "at least 2 bars"),
-        (lambda: performance([0.1, np.nan]), "daily_returns .* got nan at bar 1"),
-        (lambda: performance([0.1, -1.5]), "daily_returns .* got -1.5 at bar 1"),
+        (lambda: performance([0.1, np.nan]), "returns .* got nan at bar 1"),
+        (lambda: performance([0.1, -1.5]), "returns .* got -1.5 at bar 1"),
         (lambda: performance([0.1, 0.2], turnover=[1.0]), "turnover"),
+        (lambda: performance([0.1, 0.2], bars_per_year=np.nan), "bars_per_year must be a positive finite number"),
+        (lambda: sharpe_ratio([0.1, 0.2], bars_per_year=-1), "bars_per_year must be a positive finite number"),
         (lambda: performance([0.1, 0.2], position=[1.0, np.nan]), "position"),
         (lambda: drawdown([1.0, -0.1]), "equity"),
         (lambda: sharpe_interval([0.1, 0.2, 0.0] * 20, seed=0, level=1.0), "level"),
@@ -151,6 +162,18 @@ def test_pairing_removes_the_shared_luck():
     assert not difference.excludes_zero
     better = sharpe_difference_interval(market + 0.0003, market, seed=0)
     assert better.excludes_zero
+
+
+@pytest.mark.parametrize("n_days", [1, 2, 5])
+@pytest.mark.parametrize("baseline", [False, True])
+def test_a_handful_of_winning_days_is_no_proof(n_days, baseline):
+    """In a good share of the resamples the strategy has never traded; they are not left out."""
+    returns = np.zeros(2500)
+    returns[1000 : 1000 + n_days] = 0.002 + 0.001 * np.arange(n_days)
+    other = np.random.default_rng(0).normal(0.0, 0.01, 2500) if baseline else None
+    interval = sharpe_interval(returns, seed=0) if other is None else sharpe_difference_interval(returns, other, seed=0)
+    assert (interval.low, interval.high, interval.standard_error) == (-np.inf, np.inf, np.inf)
+    assert not interval.excludes_zero
 
 
 def test_same_seed_same_interval():

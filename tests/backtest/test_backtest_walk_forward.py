@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,7 +99,8 @@ def test_the_estimator_is_never_shown_what_comes_after_its_window():
             self.shown.append(X.size)
             return super().predict_proba(X)
 
-    walk_forward_probabilities(Witness(), np.linspace(-0.01, 0.01, 100), first_test=40, refit_every=25)
+    returns = np.random.default_rng(1).normal(0.0, 0.01, 100)
+    walk_forward_probabilities(Witness(), returns, first_test=40, refit_every=25)
     # The second call is the check of causality on the first half of the first window.
     assert Witness.shown == [65, 33, 90, 100]
 
@@ -107,6 +109,22 @@ def test_the_filter_enters_a_window_with_its_memory():
     returns = np.random.default_rng(2).normal(0.0, 0.01, 100)
     got = walk_forward_probabilities(Loud(), returns, first_test=40, refit_every=60)
     np.testing.assert_array_equal(got[40:], Loud().fit(returns[:40]).predict_proba(returns)[40:])
+
+
+@pytest.mark.parametrize("dated", [False, True])
+def test_a_failed_fit_is_named_with_its_window_and_its_reason(dated):
+    class Stubborn(Loud):
+        def fit(self, X, y=None):
+            if X.size > 60:
+                raise ValueError("one regime is empty")
+            return super().fit(X)
+
+    returns = pd.Series(np.random.default_rng(2).normal(0.0, 0.01, 100), pd.date_range("2020-01-01", periods=100))
+    spans = (
+        "2020-01-01 to 2020-03-05 to predict 2020-03-06 to 2020-03-30" if dated else "bars 0 to 64 to predict bars 65"
+    )
+    with pytest.raises(ValueError, match=f"Stubborn in window 2 of 3, fitted on {spans}.*: one regime is empty"):
+        walk_forward_probabilities(Stubborn(), returns if dated else returns.to_numpy(), first_test=40, refit_every=25)
 
 
 def test_a_smoother_is_refused():
@@ -127,7 +145,7 @@ def test_the_estimator_itself_stays_unfitted_and_progress_is_told():
 
 @pytest.mark.parametrize(
     ("returns", "message"),
-    [(np.zeros((2, 50)), "log_returns must have shape"), (np.append(np.zeros(99), np.nan), "log_returns .* bar 99")],
+    [(np.zeros((2, 50)), "log_returns must have shape"), (np.append(np.zeros(99), np.nan), "log_returns.99. ")],
 )
 def test_bad_returns_are_refused_by_name(returns, message):
     with pytest.raises(ValueError, match=message):

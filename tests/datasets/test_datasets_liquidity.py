@@ -1,5 +1,6 @@
 """Sizes by hour of day from files as they come: exact against numpy, and no file, however broken, stops or fools it."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -30,6 +31,11 @@ TIME_WRONG = "transaction_time is not a time in ms or µs"
 def quote(*, bid="1.0", ask="2.0", hour=0, bid_price="100.1", ask_price="100.2", unit=1):
     time = (MIDNIGHT + hour * 3_600_000) * unit
     return f"1,{bid_price},{bid},{ask_price},{ask},{time},{time}"
+
+
+def kline(minute, *, buy="10", time="{}"):
+    opened = MIDNIGHT + 60_000 * minute
+    return f"{time.format(opened)},1,2,1,2,100.5,{opened + 59_999},1,7,{buy},1,0"
 
 
 def written(tmp_path, *lines, name="quotes.csv", header=QUOTES):
@@ -79,6 +85,8 @@ def test_statistics_are_those_of_numpy_exactly(tmp_path, market, unit):
 def test_header_zip_order_newlines_and_parts_do_not_matter(tmp_path, market):
     lines = quotes_of(market)
     expected = calibrate_liquidity(written(tmp_path, *lines))
+    packed = tmp_path / "quotes.csv.gz"
+    packed.write_bytes(gzip.compress("\n".join([QUOTES, *lines]).encode()))
     zipped = tmp_path / "quotes.zip"
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("quotes.csv", "\n".join([QUOTES, *lines]))
@@ -89,6 +97,7 @@ def test_header_zip_order_newlines_and_parts_do_not_matter(tmp_path, market):
         written(tmp_path, *lines, name="mark.csv", header="\ufeff" + QUOTES),
         written(tmp_path, *lines, name="glob [a-z]*?.csv"),
         zipped,
+        packed,
         [
             written(tmp_path, *lines[:2000], name="1.csv"),
             written(tmp_path, *lines[2001:], name="2.csv", header=lines[2000]),
@@ -99,9 +108,7 @@ def test_header_zip_order_newlines_and_parts_do_not_matter(tmp_path, market):
 
 
 def test_candles_give_what_went_through_the_book(tmp_path):
-    bars = [
-        f"{MIDNIGHT},1,2,1,2,100.5,{MIDNIGHT + 59999},1,7,{buy},1,0" for buy in ("10", "100.25", "30.125", "200", "-1")
-    ]
+    bars = [kline(minute, buy=buy) for minute, buy in enumerate(("10", "100.25", "30.125", "200", "-1"))]
     calibration = calibrate_liquidity(written(tmp_path, *bars, header=CANDLES), kind="klines")
     assert "takers" in calibration.measure
     assert calibration.whole_day.n == 3
@@ -111,6 +118,40 @@ def test_candles_give_what_went_through_the_book(tmp_path):
         (5, "taker_buy_volume is not a number from 0 to volume"),
         (6, "taker_buy_volume is not a number from 0 to volume"),
     ]
+
+
+def test_times_that_a_spreadsheet_has_rounded_are_broken_lines(tmp_path):
+    """In milliseconds as in microseconds; two hours of minutes would all fall into one."""
+    rounded = [f"{x:.5E}," + kline(i).partition(",")[2] for i in range(120) for x in [MIDNIGHT + 60_000 * i]]
+    micro = [f"{1000.0 * x:.5E}," + kline(i).partition(",")[2] for i in range(120) for x in [MIDNIGHT + 60_000 * i]]
+    sound = [kline(minute) for minute in range(120, 180)]
+    calibration = calibrate_liquidity(written(tmp_path, *rounded, *micro, *sound, header=CANDLES), kind="klines")
+    assert {hour: found.n for hour, found in calibration.hours.items()} == {2: 60}
+    assert calibration.n_broken == 240
+    assert {line.reason for line in calibration.broken} == {
+        "open_time is a time that a spreadsheet has rounded, like 1.73569E+12"
+    }
+
+
+def test_a_kline_counts_once_and_a_quote_as_often_as_it_comes(tmp_path):
+    """The first sound line of a time counts; a broken one before it takes nothing from it."""
+    lines = [kline(0, buy="-1"), kline(0), kline(1), kline(0, buy="20"), kline(1)]
+    calibration = calibrate_liquidity(written(tmp_path, *lines, header=CANDLES), kind="klines")
+    assert [(line.line, line.reason) for line in calibration.broken] == [
+        (2, "taker_buy_volume is not a number from 0 to volume"),
+        (5, "open_time is that of an earlier line"),
+        (6, "open_time is that of an earlier line"),
+    ]
+    assert calibration.whole_day.median == Decimal("10")
+    assert calibrate_liquidity(written(tmp_path, SOUND, SOUND)).n_broken == 0
+
+
+def test_without_duckdb_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(
+        InputError, match=r"duckdb is not installed: pip install 'modeling-financial-chaos\[liquidity\]'"
+    ):
+        calibrate_liquidity(written(tmp_path, SOUND))
 
 
 BROKEN = {
@@ -198,6 +239,11 @@ def test_unusable_files_are_refused_in_one_line(tmp_path):
     content = bytearray(damaged.read_bytes())
     content[60:80] = b"\xff" * 20
     damaged.write_bytes(content)
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(bytes(content[:400]))
+    wide, page = tmp_path / "wide.csv", tmp_path / "page.csv"
+    wide.write_text(SOUND, encoding="utf-16")
+    page.write_text("<!DOCTYPE html><title>404</title>")
     two = tmp_path / "two.zip"
     with zipfile.ZipFile(two, "w") as archive:
         archive.writestr("a.csv", SOUND)
@@ -205,21 +251,24 @@ def test_unusable_files_are_refused_in_one_line(tmp_path):
     other = QUOTES.replace("best_bid_price,best_bid_qty", "best_bid_qty,best_bid_price")
     moved = "best_bid_qty,best_bid_price,update_id" + QUOTES[len("update_id,best_bid_price,best_bid_qty") :]
     cases = {
-        tmp_path / "missing.csv": "can not be read",
-        tmp_path: "can not be read",
+        tmp_path / "missing.csv": "no such file",
+        tmp_path: "is a folder",
         damaged: "damaged",
+        cut: "damaged",
+        wide: "is UTF-16 text",
+        page: "is a web page",
         two: "holds 2 files",
         written(tmp_path, name="empty.csv"): "not one usable line of bookTicker among 0",
         written(tmp_path, "1,2", name="broken.csv"): "line 2: not 7 columns",
-        written(tmp_path, SOUND, name="other.csv", header=other): "header is update_id,best_bid_qty",
-        written(tmp_path, SOUND, name="moved.csv", header=moved): f"header is best_bid_qty.*give the columns {QUOTES}",
-        written(tmp_path, SOUND, name="words.csv", header="no,data"): "header is no,data",
+        written(tmp_path, SOUND, name="other.csv", header=other): "header is 'update_id,best_bid_qty",
+        written(tmp_path, SOUND, name="moved.csv", header=moved): f"header is 'best_bid_qty.*give the columns {QUOTES}",
+        written(tmp_path, SOUND, name="words.csv", header="no,data"): "header is 'no,data",
     }
     for path, message in cases.items():
         with pytest.raises(InputError, match=message) as refused:
             calibrate_liquidity(path)
         assert str(path) in str(refused.value)
-        assert "\n" not in str(refused.value)
+        assert str(refused.value).isprintable()
 
 
 def test_the_file_at_fault_is_the_one_that_is_named(tmp_path, monkeypatch):

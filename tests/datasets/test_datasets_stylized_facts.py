@@ -9,7 +9,7 @@ from companion.datasets import aggregate, autocorrelation, excess_kurtosis, leve
 from companion.heston import RegimeSwitchingHeston
 
 RNG = np.random.default_rng(0)
-GAUSS = RNG.normal(size=(4, 50_000))
+GAUSS = 0.01 * RNG.normal(size=(4, 50_000))  # daily returns: a volatility of 1 %
 
 
 def test_a_gaussian_has_none_of_the_facts() -> None:
@@ -21,7 +21,7 @@ def test_a_gaussian_has_none_of_the_facts() -> None:
 
 
 def test_moments_of_a_skewed_law() -> None:
-    x = RNG.gamma(4.0, size=200_000)
+    x = 0.01 * (RNG.gamma(4.0, size=200_000) - 4.0)
     assert skewness(x) == pytest.approx(1.0, abs=0.05)
     assert excess_kurtosis(x) == pytest.approx(1.5, abs=0.2)
 
@@ -43,7 +43,7 @@ def test_leverage_sees_the_order_of_time() -> None:
 
 
 def test_aggregate_adds_log_returns() -> None:
-    np.testing.assert_allclose(aggregate([1.0, 2.0, 3.0, 4.0, 9.0], 2), [3.0, 7.0])
+    np.testing.assert_allclose(aggregate([0.01, 0.02, 0.03, 0.04, 0.09], 2), [0.03, 0.07])
     assert aggregate(GAUSS, 5).shape == (4, 10_000)
 
 
@@ -65,10 +65,10 @@ def test_the_base_market_has_the_facts_of_a_stock_index() -> None:
 def test_squared_returns_of_a_garch_process() -> None:
     """GARCH(1, 1) has a closed form for kurtosis and for the autocorrelation of squares (Bollerslev 1986, 1988)."""
     alpha, beta, n = 0.1, 0.8, 50_000
-    r, variance = np.empty((4, n)), np.ones(4)
+    r, variance = np.empty((4, n)), np.full(4, 1e-4)
     for t in range(n):
-        r[:, t] = np.sqrt(variance) * GAUSS[:, t]
-        variance = 1 - alpha - beta + alpha * r[:, t] ** 2 + beta * variance
+        r[:, t] = np.sqrt(variance) * 100 * GAUSS[:, t]
+        variance = (1 - alpha - beta) * 1e-4 + alpha * r[:, t] ** 2 + beta * variance
     persistence = alpha + beta
     first = alpha * (1 - alpha * beta - beta**2) / (1 - 2 * alpha * beta - beta**2)
     measured = autocorrelation(r**2, 10)
@@ -82,7 +82,7 @@ def test_squared_returns_of_a_garch_process() -> None:
 
 def test_kurtosis_of_a_sum_falls_with_its_length() -> None:
     """Of n independent returns it is the n-th part: the central limit theorem at its simplest."""
-    x = RNG.uniform(size=(8, 100_000))
+    x = 0.01 * RNG.uniform(-1.0, 1.0, size=(8, 100_000))
     for n_bars in (1, 2, 4):
         assert excess_kurtosis(aggregate(x, n_bars)).mean() == pytest.approx(-1.2 / n_bars, abs=0.04)
 
@@ -104,16 +104,28 @@ def test_the_base_market_has_the_measured_facts_within_their_errors() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [[0.1, math.nan, 0.2, 0.1], [0.1, math.inf, 0.2], [0.1, 0.2], [], np.ones(5), [[[1.0, 2, 3]]]]
+    "bad",
+    [
+        [0.1, math.nan, 0.2, 0.1],
+        [0.1, math.inf, 0.2],
+        [0.1, 0.2],
+        [],
+        np.ones(5),
+        [[[1.0, 2, 3]]],
+        100 * np.exp(np.cumsum(GAUSS[0, :200])),
+        np.log(100) + np.cumsum(GAUSS[0, :200]),
+    ],
 )
 def test_bad_returns_are_refused(bad: object) -> None:
-    with pytest.raises(ValueError, match=r"^returns must"):
+    with pytest.raises(ValueError, match=r"^returns.* must"):
         skewness(bad)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("call", "name"),
     [
+        (lambda: autocorrelation([0.1, math.nan, 0.2], 1), "series"),
+        (lambda: autocorrelation(np.ones(9), 1), "series"),
         (lambda: autocorrelation(GAUSS[0, :5], 5), "n_lags"),
         (lambda: leverage_effect(GAUSS, 0), "n_lags"),
         (lambda: aggregate(GAUSS[0, :5], 3), "n_bars"),

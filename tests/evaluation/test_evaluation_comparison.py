@@ -5,17 +5,14 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
-from studies.target_ablation_design import AblationConfig
 
 from companion.evaluation import balanced_accuracy, expected_calibration_error
 from companion.evaluation._comparison import DEVELOPMENT_SEED, SCORES, TEST_SEEDS, TRAIN_SEED, compare_detectors
 from companion.evaluation._switches import delay_into_chaos, false_switches, missed_spells
 from companion.heston import RegimeSwitchingHeston
-from companion.regimes import EwmaKMeans, hysteresis
-from companion.regimes._ceiling import BayesCeiling
-from companion.regimes._har import HarKMeans
-from companion.regimes._hysteresis import ENTER, LEAVE
+from companion.regimes import ENTER_CHAOS, LEAVE_CHAOS, BayesCeiling, EwmaKMeans, HarKMeans, hysteresis
 from studies import filter_scores as filter_study
+from studies import target_ablation as ablation_study
 
 SIZE = {"n_paths": 6, "n_bars": 900, "seed": 5}
 BASE = RegimeSwitchingHeston.equity_index()
@@ -28,7 +25,7 @@ def paths():
 
 @pytest.fixture(scope="module")
 def posterior(paths):
-    return BayesCeiling(BASE, n_particles=200).fit([0.0]).predict_proba(paths.log_returns)
+    return BayesCeiling(BASE, n_particles=200).predict_proba(paths.log_returns)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +57,7 @@ def test_the_scores_are_those_of_the_forecasts(comparison, fitted, paths):
 
 
 def test_the_ceiling_is_held_like_the_others(comparison, posterior):
-    expected = hysteresis(posterior[..., 1], enter=ENTER, leave=LEAVE)[:, 80:]
+    expected = hysteresis(posterior[..., 1], enter_chaos=ENTER_CHAOS, leave_chaos=LEAVE_CHAOS)[:, 80:]
     np.testing.assert_array_equal(comparison.forecasts["ceiling"].held, expected)
 
 
@@ -72,7 +69,7 @@ def test_path_by_path(comparison):
     for name in comparison.forecasts:
         assert (table.loc[name].isna().all(axis=1) == one_regime).all()
     both = int(np.flatnonzero(~one_regime)[0])
-    forecast = comparison.forecasts["har"].probability[both]
+    forecast = comparison.forecasts["har"].p_chaos[both]
     assert table.loc[("har", both), "calibration_error"] == expected_calibration_error(comparison.truth[both], forecast)
 
 
@@ -90,11 +87,11 @@ def test_shares_and_differences_are_paired(comparison):
 
 
 def test_what_is_not_there_is_named(comparison):
-    with pytest.raises(ValueError, match="no detector 'garch': there are ewma, har, ceiling"):
+    with pytest.raises(ValueError, match="name must be one of ewma, har, ceiling, got 'garch'"):
         comparison.interval("garch", "auc")
-    with pytest.raises(ValueError, match="no score 'f1': there are auc"):
+    with pytest.raises(ValueError, match="score must be one of auc, .*, got 'f1'"):
         comparison.difference("har", "ewma", "f1")
-    with pytest.raises(ValueError, match="score = 'brier'"):
+    with pytest.raises(ValueError, match="score must be one of auc, .*, got 'brier'"):
         comparison.share("har", "brier")
 
 
@@ -110,16 +107,17 @@ def test_detectors_stay_as_they_came_and_another_training_seed_is_another_fit(co
 def test_without_a_posterior_the_ceiling_is_computed():
     small = compare_detectors(BASE, {}, n_paths=2, n_bars=300, seed=DEVELOPMENT_SEED)
     paths = BASE.simulate(n_paths=2, n_steps=300, seed=DEVELOPMENT_SEED)
-    expected = BayesCeiling(BASE).fit([0.0]).predict_proba(paths.log_returns)[:, 60:, 1]
-    np.testing.assert_array_equal(small.forecasts["ceiling"].probability, expected)
+    expected = BayesCeiling(BASE).predict_proba(paths.log_returns)[:, 60:, 1]
+    np.testing.assert_array_equal(small.forecasts["ceiling"].p_chaos, expected)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"detectors": {"ceiling": EwmaKMeans()}}, "the name 'ceiling'"),
+        ({"detectors": {"ceiling": EwmaKMeans()}}, "detectors must have other names than .*, got 'ceiling'"),
+        ({"detectors": {"bayes": BayesCeiling(BASE)}}, "detectors must be RegimeFilters, got another under 'bayes'"),
         ({"seed": TRAIN_SEED}, "no detector may see the paths it is scored on"),
-        ({"ceiling": np.zeros((6, 900))}, r"ceiling has shape \(6, 900\), expected \(6, 900, 2\)"),
+        ({"ceiling": np.zeros((6, 900))}, r"ceiling must have shape \(6, 900, 2\), got \(6, 900\)"),
     ],
 )
 def test_arguments_are_checked(changes, message, posterior):
@@ -129,7 +127,7 @@ def test_arguments_are_checked(changes, message, posterior):
 
 
 def test_no_two_purposes_share_a_seed():
-    ablation = AblationConfig()
+    ablation = ablation_study.AblationConfig()
     samples = [field.default.seed for field in fields(ablation) if hasattr(field.default, "seed")]
     seeds = [*TEST_SEEDS.values(), DEVELOPMENT_SEED, TRAIN_SEED, *filter_study.MARKETS.values(), *samples]
     assert len(set(seeds)) == len(seeds)

@@ -64,7 +64,13 @@ def test_a_fault_without_room_is_refused(healthy, start):
         inject_faults(healthy, start=start, seed=0)
 
 
-@pytest.mark.parametrize("returns", [np.zeros(100), np.full((2, 100), np.nan)])
-def test_bad_returns_are_refused(returns):
-    with pytest.raises(ValueError, match="log_returns must be finite"):
+@pytest.mark.parametrize(
+    ("returns", "message"),
+    [
+        (np.zeros(100), r"log_returns must have shape \(n_paths, n_bars\), got \(100,\)"),
+        (np.full((2, 100), np.nan), r"log_returns\[0, 0\] must be a log return, .* got nan"),
+    ],
+)
+def test_bad_returns_are_refused(returns, message):
+    with pytest.raises(ValueError, match=message):
         inject_faults(returns, start=70, seed=0)

@@ -84,11 +84,11 @@ def test_windows_are_cut_at_true_switches_between_long_spells():
 
 def test_windows_refuse_what_they_can_not_cut():
     regime = np.array([[0, 0, 1, 1]])
-    with pytest.raises(ValueError, match="no switch into 0"):
+    with pytest.raises(ValueError, match="regime must switch into 0"):
         aligned_at_switches(regime, regime, into=0, before=1, after=1)
-    with pytest.raises(ValueError, match="does not begin with"):
+    with pytest.raises(ValueError, match="values must have a shape that begins with that of regime"):
         aligned_at_switches(np.zeros((2, 4)), regime, into=1, before=1, after=1)
-    with pytest.raises(ValueError, match="before = 0"):
+    with pytest.raises(ValueError, match="before and after must be at least 1, got 0 and 1"):
         aligned_at_switches(regime, regime, into=1, before=0, after=1)
 
 
@@ -103,7 +103,7 @@ def test_a_shock_is_the_difference_of_two_worlds_and_starts_at_its_bar(model, ma
     np.testing.assert_allclose(response, after[:, 50:].astype(float) - before[:, 50:], atol=1e-12)
     assert np.abs(response[:, 0]).max() > 1e-3
     assert not impulse_response(memory, returns, bar=50, shock=0.0).any()
-    with pytest.raises(ValueError, match="bar = 80"):
+    with pytest.raises(ValueError, match="bar must lie between 0 and 79, got 80"):
         impulse_response(memory, returns, bar=80, shock=0.1)
 
 
@@ -133,7 +133,7 @@ def test_half_way_of_an_exponential_approach(bars):
     share = share_of_way(windows, before)
     assert share[:before].mean() == pytest.approx(0, abs=1e-12)
     assert share[-10:].mean() == pytest.approx(1)
-    with pytest.raises(ValueError, match="before = 60"):
+    with pytest.raises(ValueError, match="before must leave more than 10 of the 65 bars after the switch, got 60"):
         share_of_way(windows[:, :65], 60)
 
 

@@ -36,7 +36,7 @@ def test_averages_do_not_see_the_future(market):
 
 @pytest.mark.parametrize("half_lives", [(), (5, 0), (-1,), (np.nan,)])
 def test_averages_need_half_lives(half_lives):
-    with pytest.raises(ValueError, match="half_lives"):
+    with pytest.raises(ValueError, match="half_li(fe|ves) must"):
         return_averages([0.01, 0.02], half_lives)
 
 
@@ -67,9 +67,9 @@ def test_folds_hold_out_whole_paths():
 
 
 def test_probe_refuses_shapes_that_do_not_fit():
-    with pytest.raises(ValueError, match=r"X has shape \(5, 9, 2\) and y \(5, 8\)"):
+    with pytest.raises(ValueError, match=r"X and y must have shapes .*, got \(5, 9, 2\) and \(5, 8\)"):
         LinearProbe().fit(np.zeros((5, 9, 2)), np.zeros((5, 8)))
-    with pytest.raises(ValueError, match="n_folds = 5 must lie between 2 and the number of paths, 2"):
+    with pytest.raises(ValueError, match="n_folds must lie between 2 and the number of paths, 2, got 5"):
         LinearProbe().fit(np.zeros((2, 9, 2)), np.zeros((2, 9)))
 
 
@@ -104,5 +104,5 @@ def test_r_squared_is_scikit_learns_also_when_paths_are_drawn_again():
     fast = bootstrap_over_paths(r_squared, truth, reading, n_resamples=50, seed=1)
     slow = bootstrap_over_paths(lambda y, p: r2_score(y.ravel(), p.ravel()), truth, reading, n_resamples=50, seed=1)
     assert vars(fast) == pytest.approx(vars(slow))
-    with pytest.raises(ValueError, match="but reading has"):
+    with pytest.raises(ValueError, match="reading must have the shape of truth"):
         r_squared(truth, reading[:, :9])

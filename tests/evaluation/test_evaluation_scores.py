@@ -1,5 +1,7 @@
 """Scores agree with closed forms, with scikit-learn where it has them, and with switches counted by hand."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn import metrics
 
+from companion.evaluation._intervals import Interval, _fast_form, percentile_interval
 from companion.evaluation._scores import (
     auc,
     balanced_accuracy,
@@ -210,6 +213,42 @@ def test_a_median_that_may_be_infinite_has_an_interval_that_says_so():
     assert (interval.estimate, interval.low, interval.high) == (np.inf, 0.0, np.inf)
 
 
+@given(st.lists(st.floats(-5, 5) | st.just(np.nan), min_size=40, max_size=400), st.floats(0.5, 0.99))
+@DETERMINISTIC
+def test_an_undefined_resample_counts_as_any_value(values, level):
+    draws = np.array(values)
+    interval = percentile_interval(0.0, draws, level)
+    undefined, tail = np.isnan(draws), (1 - level) / 2
+    if not undefined.any():
+        assert (interval.low, interval.high) == tuple(np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2]))
+        return
+    for anything in (-1e9, 0.0, 1e9):  # whatever they are, the interval is no narrower than it should be
+        low, high = np.quantile(np.where(undefined, anything, draws), [tail, 1 - tail], method="inverted_cdf")
+        assert interval.low <= low + 1e-9
+        assert interval.high >= high - 1e-9
+    assert interval.standard_error == np.inf
+    if undefined.mean() > tail + 1 / draws.size:
+        assert (interval.low, interval.high) == (-np.inf, np.inf)
+        assert not interval.excludes_zero
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "excludes"), [(0.1, 1.0, True), (-2.0, -0.1, True), (-1.0, 1.0, False), (0.0, 1.0, False)]
+)
+def test_an_interval_excludes_zero_when_it_lies_on_one_side(low, high, excludes):
+    assert Interval(0.5, low, high, 0.1).excludes_zero == excludes
+
+
+def test_a_score_with_its_options_set_takes_the_fast_path_too():
+    truth, good, _ = noisy_forecasts(5, n_paths=20, n_bars=50)
+    chaos = norm.cdf(good)
+    fast = partial(expected_calibration_error, n_bins=7)
+    assert _fast_form(fast) is not None
+    assert _fast_form(lambda *arrays: fast(*arrays)) is None
+    slow = bootstrap_over_paths(lambda *arrays: fast(*arrays), truth, chaos, n_resamples=50, seed=2)
+    assert vars_of(bootstrap_over_paths(fast, truth, chaos, n_resamples=50, seed=2)) == pytest.approx(vars_of(slow))
+
+
 def test_bootstrap_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(3)
     covered = 0
@@ -235,17 +274,17 @@ def test_bootstrap_draws_the_arrays_together():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: auc([0, 0], [0.1, 0.2]), "regime is 0 at every bar"),
-        (lambda: auc([0, 1], [0.1, np.nan]), "score holds a value that is not finite"),
-        (lambda: auc([0, 2], [0.1, 0.2]), "neither 0 nor 1"),
-        (lambda: auc([0, 1], [0.1]), "regime has shape"),
-        (lambda: brier_score([0, 1], [0.1, 1.2]), "not in \\[0, 1\\]"),
-        (lambda: reliability_curve([0, 1], [0.1, 0.2], n_bins=0), "n_bins = 0"),
-        (lambda: balanced_accuracy([0, 1], [0.2, 0.7]), "predicted holds a value that is neither 0 nor 1"),
-        (lambda: bootstrap_over_paths(auc, [[0, 0], [1, 1]], np.eye(2), seed=0), "is the same at every bar of a resam"),
+        (lambda: auc([0, 0], [0.1, 0.2]), "regime must hold both 0 and 1, got 0 at every bar"),
+        (lambda: auc([0, 1], [0.1, np.nan]), "score must be finite"),
+        (lambda: auc([0, 2], [0.1, 0.2]), "regime must hold 0 and 1 only"),
+        (lambda: auc([0, 1], [0.1]), "score must have the shape of regime"),
+        (lambda: brier_score([0, 1], [0.1, 1.2]), r"probability must lie in \[0, 1\]"),
+        (lambda: reliability_curve([0, 1], [0.1, 0.2], n_bins=0), "n_bins must be a positive integer, got 0"),
+        (lambda: balanced_accuracy([0, 1], [0.2, 0.7]), "predicted must hold 0 and 1 only"),
+        (lambda: bootstrap_over_paths(auc, [[0, 0], [1, 1]], np.eye(2), seed=0), "must hold both 0 and 1 in every resample"),
         (lambda: bootstrap_over_paths(switch_delay, np.zeros((2, 3)), np.eye(2, 3), seed=0), "is not a number"),
-        (lambda: switch_statistics([0, 1], [0, 1, 1]), "predicted has"),
-        (lambda: switch_statistics([0, 1], [0, 3]), "0 and 1 only"),
+        (lambda: switch_statistics([0, 1], [0, 1, 1]), "predicted must have the shape of regime"),
+        (lambda: switch_statistics([0, 1], [0, 3]), "regime and predicted must hold 0 and 1 only"),
         (lambda: bootstrap_over_paths(np.mean, [[1.0]], seed=0), "at least two"),
         (lambda: bootstrap_over_paths(np.mean, [1.0, 2.0], [1.0], seed=0), r"\[1, 2\] paths"),
         (lambda: bootstrap_over_paths(np.mean, [1.0, 2.0], level=1.0, seed=0), "level = 1.0"),

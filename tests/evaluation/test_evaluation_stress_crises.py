@@ -79,11 +79,11 @@ def test_the_dates_are_on_the_index():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Crisis("odd", date(2020, 2, 1), date(2020, 2, 1), ""), "odd: end = 2020-02-01 must come after"),
+        (lambda: Crisis("odd", date(2020, 2, 1), date(2020, 2, 1), ""), "end must come after start, 2020-02-01, got 2020-02-01 for 'odd'"),
         (lambda: detection_lags(_called() + 2, [_crisis(1, 9)]), "must hold 0 and 1"),
         (lambda: detection_lags(_called()[::-1], [_crisis(1, 9)]), "ascending dates"),
-        (lambda: detection_lags(_called(), [_crisis(5, 9)], shift=-6), "with a shift of -6 bars"),
-        (lambda: detection_lags(_called(), CRISES), "Russia, LTCM: with a shift of 0 bars"),
+        (lambda: detection_lags(_called(), [_crisis(5, 9)], shift=-6), "got 'one' shifted by -6 bars"),
+        (lambda: detection_lags(_called(), CRISES), "got 'Russia, LTCM' shifted by 0 bars"),
         (lambda: alarms(_called(), [_crisis(1, 290)]), "must cover some bars"),
         (lambda: alarms(_called(), []), "must cover some bars"),
     ],

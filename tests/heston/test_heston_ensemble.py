@@ -13,15 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from companion._runs import _workers
+from companion._runs import _folder, _workers
 from companion.errors import InputError
 from companion.heston import RegimeSwitchingHeston
 from companion.heston import _ensemble as ensemble
-from companion.heston._ensemble import Ensemble, file_name, open_ensemble, read_blocks, write_ensemble
+from companion.heston._ensemble import Ensemble, open_ensemble, read_blocks, write_ensemble
 from companion.heston.kernels import _blocks
 
 SMALL = Ensemble(paths=50, bars=20, block=7, seed=3)
 MANY = Ensemble(paths=3000, bars=250, block=100, seed=3)
+
+
+def file_name(number):
+    return f"part-{number:05d}.parquet"
 
 
 def bytes_of(folder):
@@ -111,7 +115,7 @@ def test_any_reader_of_parquet_opens_the_folder(small, read):
 def test_two_runs_do_not_write_one_folder_at_once(small, tmp_path):
     folder, other = tmp_path / "e.parquet", tmp_path / "other.parquet"
     program = (
-        "import sys, time; from pathlib import Path; from companion.heston import ensemble\n"
+        "import sys, time; from pathlib import Path; from companion.heston import _ensemble as ensemble\n"
         "def report(done, total):\n"
         "    if done == 3: print('three', flush=True); sys.stdin.readline()\n"
         f"ensemble.write_ensemble(ensemble.{SMALL}, sys.argv[1], report=report)"
@@ -145,7 +149,7 @@ def test_a_stopped_run_goes_on_with_the_blocks_that_are_missing(small, tmp_path)
 def test_a_kill_in_the_middle_of_a_file_leaves_no_broken_block(small, tmp_path):
     folder, partial = tmp_path / "e.parquet", tmp_path / "e.parquet.partial"
     program = (
-        "import sys, time; from pathlib import Path; from companion.heston import ensemble\n"
+        "import sys, time; from pathlib import Path; from companion.heston import _ensemble as ensemble\n"
         "plain, calls = Path.write_bytes, []\n"
         "def write(path, content):\n"
         "    calls.append(path)\n"
@@ -218,6 +222,19 @@ def test_the_old_ensemble_stays_until_the_new_one_is_complete(tmp_path):
     assert written(new, folder, report=lambda done, total: open_ensemble(folder)) == folder
     assert open_ensemble(folder)[0] == new
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_symbolic_link_to_a_folder_is_followed(small, tmp_path):
+    """Field report 10: it was refused after the work, and for ever after."""
+    disk, link = written(Ensemble(paths=2, bars=3), tmp_path / "disk.parquet"), tmp_path / "link.parquet"
+    link.symlink_to(disk)
+    begun(SMALL, link, 2)
+    assert open_ensemble(link)[0].paths == 2
+    written(SMALL, link)
+    assert bytes_of(disk) == bytes_of(small)
+    assert len(list(read_blocks(link))) == SMALL.n_blocks
+    assert link.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [disk, link]
 
 
 @pytest.mark.parametrize("job", [SMALL, Ensemble(paths=9, bars=5)])
@@ -353,7 +370,7 @@ def cluster(tmp_path):
         local = ["--host", "127.0.0.1"]
         command = [*dask, "scheduler", *local, "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
         processes.append(subprocess.Popen(command, **quiet))
-        wait_for(file.exists)
+        wait_for(lambda: file.exists() and file.read_text().endswith("}"))  # written whole, not only begun
         address = json.loads(file.read_text())["address"]
         for _ in range(n_workers):
             command = [*dask, "worker", address, *local, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
@@ -422,13 +439,13 @@ def test_a_cluster_that_can_not_work_is_refused(tmp_path, monkeypatch, cluster):
             write_ensemble(SMALL, tmp_path / "e.parquet", scheduler=where)
     assert not list(tmp_path.glob("e.parquet*"))
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r"needs Dask; install it with pip install 'companion\[cluster\]'"):
+    with pytest.raises(InputError, match=r"needs Dask; .* 'modeling-financial-chaos\[cluster\]'"):
         write_ensemble(SMALL, tmp_path / "e.parquet", scheduler=address)
 
 
 def test_a_worker_with_other_versions_is_refused(tmp_path, monkeypatch):
     content, there = ensemble.encode_block(SMALL, 0)
     old = there | {"packages": there["packages"] | {"numba": "0.1"}}
-    monkeypatch.setattr(ensemble, "results", lambda *a, **k: ((0, found) for found in [(content, old)]))
+    monkeypatch.setattr(_folder, "results", lambda *a, **k: ((0, found) for found in [(content, old)]))
     with pytest.raises(InputError, match=r"--scheduler there: a worker has packages numba 0\.1, not"):
         write_ensemble(SMALL, tmp_path / "e.parquet", scheduler="there")

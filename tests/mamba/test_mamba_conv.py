@@ -73,12 +73,12 @@ def test_same_bits_on_one_and_two_threads():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"u": torch.zeros(2, 5)}, "u: expected a tensor of shape"),
-        ({"u": torch.zeros(2, 3, 5).bfloat16()}, "u: expected float32 or float64, got torch.bfloat16"),
-        ({"weight": torch.zeros(2, 4)}, "weight: expected a tensor of shape"),
-        ({"weight": torch.zeros(3)}, "weight: expected a tensor of shape"),
-        ({"weight": torch.zeros(3, 4).double()}, "weight: expected torch.float32 as u has"),
-        ({"bias": torch.zeros(2)}, "bias: expected a tensor of shape"),
+        ({"u": torch.zeros(2, 5)}, "^u must be a tensor of shape .*got"),
+        ({"u": torch.zeros(2, 3, 5).bfloat16()}, "^u must be float32 or float64, got torch.bfloat16"),
+        ({"weight": torch.zeros(2, 4)}, "^weight must be a tensor of shape .*got"),
+        ({"weight": torch.zeros(3)}, "^weight must be a tensor of shape .*got"),
+        ({"weight": torch.zeros(3, 4).double()}, "^weight must be torch.float32 as u is, got"),
+        ({"bias": torch.zeros(2)}, "^bias must be a tensor of shape"),
     ],
 )
 def test_what_does_not_fit_is_named_before_compiled_code_runs(change, message):

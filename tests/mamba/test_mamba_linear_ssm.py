@@ -172,7 +172,10 @@ def test_filter_is_causal():
         (lambda: discretize(np.eye(2), np.ones(2), 0.0), "dt"),
         (lambda: discretize(np.eye(2), np.ones(2), 1.0, method="rk4"), "method"),
         (lambda: ssm_kernel(np.eye(2), np.ones(2), np.ones(3), 4), "C"),
+        (lambda: ssm_kernel(np.ones((2, 3)), np.ones(2), np.ones(2), 4), "A_bar"),
         (lambda: ssm_kernel(np.eye(2), np.ones(2), np.ones(2), 0), "length"),
+        (lambda: legs_reconstruct([], 4), "coefficients"),
+        (lambda: legs_reconstruct([1.0], 0), "length"),
         (lambda: hippo_legs(0), "order"),
         (lambda: legs_memory([], 4), "history"),
         (lambda: legs_memory([1.0, np.inf], 4), "history"),
@@ -182,8 +185,10 @@ def test_filter_is_causal():
         (lambda: kalman_filter([1.0, 2.0], phi=0.9, q=1.0, r=[1.0, -1.0]), "r"),
         (lambda: kalman_filter([1.0, 2.0], phi=0.9, q=1.0, r=[1.0, 1.0, 1.0]), "r"),
         (lambda: kalman_filter([1.0], phi=0.9, q=-1.0, r=1.0), "q"),
+        (lambda: kalman_filter([1.0], phi=np.nan, q=1.0, r=1.0), "phi"),
+        (lambda: kalman_filter([1.0], phi=0.9, q=1.0, r=1.0, mean=np.inf), "mean"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(call, name):
-    with pytest.raises(ValueError, match=rf"^{name}: "):
+    with pytest.raises(ValueError, match=rf"^{name} must .*got"):
         call()

@@ -66,12 +66,12 @@ def test_regressors_are_the_targets_seen_from_the_other_end():
 def test_returns_must_be_finite(function, bad):
     returns = make_returns()
     returns[1, 7] = bad
-    with pytest.raises(ValueError, match=re.escape(f"log_returns: {bad} at index (1, 7)")):
+    with pytest.raises(ValueError, match=re.escape("log_returns[1, 7] must be a log return")):
         function(returns)
 
 
 def test_returns_must_have_one_or_two_axes_and_a_future():
-    with pytest.raises(ValueError, match=r"log_returns: expected shape .* got \(1, 2, 3\)"):
+    with pytest.raises(ValueError, match=r"^log_returns must have shape .* got \(1, 2, 3\)"):
         market_features(np.zeros((1, 2, 3)))
     with pytest.raises(ValueError, match="log_returns: 20 bars are too few for a horizon of 20"):
         future_log_variance(np.zeros(20), (5, 20))
@@ -79,10 +79,13 @@ def test_returns_must_have_one_or_two_axes_and_a_future():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("d_model", 0), ("n_layers", 1.5), ("d_state", -1), ("horizons", ()), ("horizons", (20, 5)), ("horizons", (0, 5))],
+    [
+        *[("d_model", 0), ("n_layers", 1.5), ("d_state", -1), ("d_conv", 0), ("expand", True)],
+        *[("horizons", value) for value in ((), (20, 5), (0, 5), 20, "20", None)],
+    ],
 )
 def test_config_refuses_what_is_not_a_model(field, value):
-    with pytest.raises(ValueError, match=f"^{field}: "):
+    with pytest.raises(ValueError, match=f"^{field} must .*got"):
         replace(SMALL, **{field: value})
 
 
@@ -121,6 +124,43 @@ def test_steps_equal_the_latent():
         torch.testing.assert_close(model(features), model.head(expected))
 
 
+@pytest.mark.parametrize("gradients", [True, False])
+def test_autocast_changes_nothing(gradients):
+    model, features = initial_model(SMALL, seed=0), torch.from_numpy(market_features(make_returns()))
+    with torch.set_grad_enabled(gradients):
+        results = []
+        for enabled in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                latent, state = model.step(features[:, 0], model.init_state(3))
+                results.append((model(features), model.latent(features), latent, state[1].hidden))
+    assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_model_in_half_precision_is_refused_by_its_own_name(gradients):
+    model, features = initial_model(SMALL, seed=0).bfloat16(), torch.zeros(1, 4, 3, dtype=torch.bfloat16)
+    message = r"^the weights of MarketMamba must be float32 or float64, got torch\.bfloat16: call \.float\(\)"
+    for call in (model, model.latent, lambda x: model.step(x[:, 0], model.init_state(1))):
+        with torch.set_grad_enabled(gradients), pytest.raises(ValueError, match=message):
+            call(features)
+    with pytest.raises(ValueError, match=message):
+        latents(model, [0.01, 0.02])
+
+
+def test_what_the_model_is_given_is_named():
+    model = initial_model(SMALL, seed=0)
+    with pytest.raises(ValueError, match=r"^features must have shape \(batch, length, 3\), got \(2, 3\)"):
+        model.latent(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"^features must be torch\.float32 as the weights are, got torch\.float64"):
+        model(torch.zeros(1, 4, 3, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"^state must have 2 parts, one a block, got 1"):
+        model.step(torch.zeros(1, 3), model.init_state(1)[:1])
+    with pytest.raises(ValueError, match=r"^features must have shape \(1, 3\), got \(1, 4\)"):
+        model.step(torch.zeros(1, 4), model.init_state(1))
+    with pytest.raises(ValueError, match=r"^batch must be a positive integer, got 0"):
+        latents(model, [0.01, 0.02], batch=0)
+
+
 def test_initial_weights_depend_on_the_seed_alone():
     torch.manual_seed(5)
     expected_next = torch.rand(1)
@@ -150,7 +190,7 @@ def test_save_and_load_keep_every_bit(tmp_path):
 
 
 def test_save_asks_for_the_right_name(tmp_path):
-    with pytest.raises(ValueError, match=r"path: expected a name that ends in \.safetensors, got 'model\.pt'"):
+    with pytest.raises(ValueError, match=r"^path must end in \.safetensors, got 'model\.pt'"):
         initial_model(SMALL, seed=0).save(tmp_path / "model.pt", provenance={})
 
 
@@ -177,6 +217,10 @@ def _in_tensors(change):
     return lambda path: _rewrite(path, tensors=change)
 
 
+def _convert(tensors, dtype):
+    tensors.update({name: tensor.to(dtype) for name, tensor in tensors.items()})
+
+
 FAULTS = {
     "no such file": lambda path: path.unlink(),
     "content is not a whole safetensors file": lambda path: path.write_bytes(path.read_bytes()[:-100]),
@@ -188,11 +232,19 @@ FAULTS = {
     "config has unknown or missing keys 7": _in_header(lambda header: header.update(config=7)),
     r"config has unknown or missing keys \['width'\]": _in_config(lambda config: config.update(width=1)),
     r"config has unknown or missing keys \['d_model'\]": _in_config(lambda config: config.pop("d_model")),
-    "config: d_model: expected a positive integer, got -8": _in_config(lambda config: config.update(d_model=-8)),
-    "config: horizons: expected": _in_config(lambda config: config.update(horizons="20")),
+    "config: d_model must be a positive integer, got -8": _in_config(lambda config: config.update(d_model=-8)),
+    "config: horizons must be": _in_config(lambda config: config.update(horizons="20")),
     r"tensor .* has shape .*, config asks for": _in_config(lambda config: config.update(d_model=16)),
     "tensor head.bias is unknown or missing": _in_tensors(lambda tensors: tensors.pop("head.bias")),
     "tensor extra is unknown or missing": _in_tensors(lambda tensors: tensors.update(extra=torch.zeros(1))),
+    r"tensors are torch\.float16, a model computes in float32 or float64": _in_tensors(
+        lambda t: _convert(t, torch.half)
+    ),
+    r"tensors are torch\.bfloat16, a model": _in_tensors(lambda t: _convert(t, torch.bfloat16)),
+    r"tensors are torch\.int32, a model computes": _in_tensors(lambda t: _convert(t, torch.int32)),
+    r"tensor head\.bias is torch\.float64, the others are torch\.float32": _in_tensors(
+        lambda t: t.update({"head.bias": t["head.bias"].double()})
+    ),
     "tensor head.bias holds values that are not finite": _in_tensors(lambda t: t["head.bias"].fill_(torch.nan)),
 }
 
@@ -205,12 +257,15 @@ def test_broken_checkpoints_say_what_is_wrong(tmp_path, message):
     with pytest.raises(InputError, match=f"model.safetensors: {message}") as caught:
         MarketMamba.load(path)
     assert "\n" not in str(caught.value)
-    assert "train-mamba" in str(caught.value)
+    assert "train it again with `companion train-mamba`" in str(caught.value)
+    with pytest.raises(InputError, match="train it again with `companion train-filter`") as caught:
+        MarketMamba.load(path, made_by="companion train-filter")
+    assert "train-mamba" not in str(caught.value)
 
 
 def test_shipped_model_loads_and_fits_the_package():
     model = load_pretrained()
     assert model.config == MarketMambaConfig()
     assert np.isfinite(latents(model, make_returns())).all()
-    with pytest.raises(ValueError, match="name: no shipped model 'nasdaq'; there are market"):
+    with pytest.raises(ValueError, match=r"^name must be one of market, the shipped models, got 'nasdaq'"):
         load_pretrained("nasdaq")

@@ -14,6 +14,7 @@ from companion.mamba import selective_scan
 from companion.mamba.kernels import _scan_op
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+EXTREME_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state")
 
 
@@ -178,7 +179,7 @@ def test_the_operator_itself_checks_bounds(name):
     inputs = make_inputs(2, 8, 40, 3)
     inputs[name] = inputs[name][..., :1]
     tensors = [inputs[key] for key in NAMES[:-1]]
-    with pytest.raises(ValueError, match=f"{'B' if name == 'A' else name}: expected"):
+    with pytest.raises(ValueError, match=f"^{'B' if name == 'A' else name} must .*got"):
         torch.ops.companion.selective_scan(*tensors, True, inputs["initial_state"])
 
 
@@ -193,6 +194,60 @@ def test_long_sequences_stay_finite(dtype, backend):
     del inputs["delta_bias"]
     result = outputs_and_gradients(inputs, backend=backend, softplus=False)
     assert all(torch.isfinite(value).all() for value in result.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(
+    delta=st.lists(
+        st.one_of(
+            st.floats(-120.0, 120.0), st.sampled_from([-1e30, -745.0, 20.5, 36.0, 88.8, 99.9, 100.1, 710.0, 1e30])
+        ),
+        min_size=1,
+        max_size=70,
+    ),
+    rate=st.one_of(st.just(0.0), st.floats(1e-6, 16.0)),
+    bias=st.floats(-30.0, 30.0),
+    gate=st.one_of(st.floats(-120.0, 120.0), st.sampled_from([-1e4, 1e4])),
+)
+def test_all_back_ends_agree_on_extreme_steps_and_gates(dtype, delta, rate, bias, gate):
+    """A threshold, or an exponential, that suits one type may overflow in another, or round there."""
+
+    def run(backend, kind):
+        ones = torch.ones(1, 1, len(delta), dtype=kind)
+        leaves = {
+            "delta": torch.tensor([[delta]], dtype=kind).requires_grad_(),
+            "A": torch.full((1, 1), -rate, dtype=kind).requires_grad_(),
+            "z": (gate * ones).requires_grad_(),
+            "delta_bias": torch.full((1,), bias, dtype=kind).requires_grad_(),
+        }
+        y, last = selective_scan(
+            ones, B=0.5 * ones, C=ones, delta_softplus=True, return_last_state=True, backend=backend, **leaves
+        )
+        gradients = torch.autograd.grad(y.sum(), tuple(leaves.values()))
+        return {"y": y, "last": last, **{f"gradient of {n}": g for n, g in zip(leaves, gradients, strict=True)}}
+
+    expected = run("reference", torch.float64)
+    for backend in ("cpu", "chunked", "reference"):
+        for name, value in run(backend, dtype).items():
+            assert torch.isfinite(value).all() == torch.isfinite(expected[name].to(dtype)).all(), (backend, name)
+            assert relative_error(value.double(), expected[name]) < EXTREME_TOLERANCE[dtype], (backend, name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("backend", ["cpu", "chunked", "reference"])
+def test_the_softplus_is_exact_where_its_argument_is_large(backend, dtype):
+    """One bar, no decay: the output is softplus(delta) and its slope the gradient, to the last digits."""
+    delta = torch.tensor([[[0.0, 15.0, 19.9, 20.1, 25.0, 39.9, 40.1, 88.8, 99.9, 100.1, 1e6]]], dtype=dtype)
+    exact = [float(max(x, 0.0) + np.log1p(np.exp(-abs(x)))) for x in delta.double().flatten().tolist()]
+    delta = delta.transpose(1, 2).contiguous().requires_grad_()
+    one = torch.ones_like(delta)
+    still = torch.zeros(len(exact), 1, dtype=dtype)
+    y = selective_scan(one, delta, still, one[:, :1], one[:, :1], delta_softplus=True, backend=backend)
+    few = 4 * torch.finfo(dtype).eps
+    np.testing.assert_allclose(y.detach().flatten().double(), exact, rtol=few)
+    (slope,) = torch.autograd.grad(y.sum(), delta)
+    np.testing.assert_allclose(slope.flatten().double(), torch.sigmoid(delta.detach().double().flatten()), rtol=few)
 
 
 @pytest.mark.parametrize("backend", ["cpu", "chunked"])
@@ -235,19 +290,21 @@ def test_errors_name_the_argument(name, fault):
     inputs[name] = bad
     if name == "u" and fault == "shape":
         name = "delta"  # u sets the batch that the others must fit
-    message = f"^{name}: " if not (name == "u" and fault == "device") else "^(delta|backend): "
+    message = f"^{name} must .*got" if not (name == "u" and fault == "device") else "^(delta|backend) must .*got"
     with pytest.raises(ValueError, match=message):
         selective_scan(**inputs)
 
 
 def test_unknown_or_absent_back_end():
     inputs = make_inputs(1, 2, 3, 1)
-    with pytest.raises(ValueError, match="backend: 'tpu' is not one of cpu, cuda, chunked, reference"):
+    with pytest.raises(ValueError, match=r"^backend must be one of cpu, cuda, chunked, reference, got 'tpu'"):
         selective_scan(**inputs, backend="tpu")
-    with pytest.raises(ValueError, match=r"backend: 'cuda' .* u is on cpu; move the tensors with .cuda\(\)"):
+    with pytest.raises(
+        ValueError, match=r"^backend must .* u is on cpu, got 'cuda'.*: move the tensors with .cuda\(\)"
+    ):
         selective_scan(**inputs, backend="cuda")
     on_meta = {name: tensor.to("meta") for name, tensor in inputs.items()}
-    with pytest.raises(ValueError, match="backend: the compiled scan runs on the processor"):
+    with pytest.raises(ValueError, match=r"^backend must be another for u on meta, got 'cpu'"):
         selective_scan(**on_meta, backend="cpu")
     assert selective_scan(**on_meta).shape == inputs["u"].shape  # any other device takes the chunked scan
 
@@ -263,12 +320,12 @@ def test_choice_of_a_back_end_on_cuda(monkeypatch):
     some_state = torch.zeros(1)
     monkeypatch.setattr(scan, "find_spec", lambda name: None)
     assert scan._chosen(None, OnCuda(), None) == "chunked"
-    with pytest.raises(ValueError, match="mamba-ssm is not installed; pip install 'companion\\[gpu\\]'"):
+    with pytest.raises(ValueError, match=r"mamba-ssm is not installed, got 'cuda'.*: install the extra \[gpu\]"):
         scan._chosen("cuda", OnCuda(), None)
     monkeypatch.setattr(scan, "find_spec", lambda name: name)
     assert scan._chosen(None, OnCuda(), None) == scan._chosen("cuda", OnCuda(), None) == "cuda"
     assert scan._chosen(None, OnCuda(), some_state) == scan._chosen(None, OnCuda(torch.float64), None) == "chunked"
-    with pytest.raises(ValueError, match="it starts from zero; leave initial_state out"):
+    with pytest.raises(ValueError, match=r"there is an initial_state, got 'cuda'.*: leave it out"):
         scan._chosen("cuda", OnCuda(), some_state)
-    with pytest.raises(ValueError, match=r"it knows no torch\.float64"):
+    with pytest.raises(ValueError, match=r"the tensors are torch\.float64, got 'cuda'"):
         scan._chosen("cuda", OnCuda(torch.float64), None)

@@ -18,6 +18,7 @@ SMALL = TrainConfig(
 )
 
 NEXT_BAR = replace(SMALL, model=replace(SMALL.model, horizons=(1,)), target="gaussian_nll")
+BY_LABELS = replace(NEXT_BAR, target="labels")
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +119,34 @@ def test_stops_at_the_first_number_that_is_not_finite(returns, config):
 
 
 def test_short_or_broken_data_is_refused(returns):
-    with pytest.raises(ValueError, match="log_returns: 60 bars a path, the recipe needs at least 68"):
+    with pytest.raises(ValueError, match="log_returns must have at least 68 bars a path, got 60: give longer paths"):
         train(returns[:, :60], SMALL, seed=0)
     broken = returns.copy()
     broken[2, 5] = np.nan
-    with pytest.raises(ValueError, match=r"log_returns: nan at index \(2, 5\)"):
+    with pytest.raises(ValueError, match=r"log_returns\[2, 5\] must be a log return, .* got nan"):
         train(broken, SMALL, seed=0)
+
+
+@pytest.mark.parametrize(("config", "needs"), [(SMALL, 48 + 20), (NEXT_BAR, 48 + 1), (BY_LABELS, 48)])
+def test_the_shortest_path_is_one_window_and_the_future_it_is_to_tell(returns, config, needs):
+    def losses(n_bars):
+        short = returns[:, :n_bars]
+        labels = (np.abs(short) > 0.01).astype(float) if config is BY_LABELS else None
+        return train(short, config, seed=0, labels=labels).losses
+
+    assert config.fewest_bars == needs
+    assert np.isfinite(losses(needs)).all()
+    with pytest.raises(ValueError, match=f"at least {needs} bars a path, got {needs - 1}"):
+        losses(needs - 1)
+
+
+@pytest.mark.parametrize("bar", [0, -1])
+def test_the_first_and_the_last_window_are_drawn(returns, bar):
+    """With room for two windows, each of the two bars at the ends is in one of them alone."""
+    short = returns[:, : SMALL.fewest_bars + 1]
+    other = short.copy()
+    other[:, bar] *= 3.0
+    assert not np.array_equal(train(short, SMALL, seed=0).losses, train(other, SMALL, seed=0).losses)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +164,7 @@ def test_short_or_broken_data_is_refused(returns):
     ],
 )
 def test_config_refuses_values_out_of_range(field, value):
-    with pytest.raises(ValueError, match=f"^{field}: expected .* got {value!r}"):
+    with pytest.raises(ValueError, match=f"^{field} must be .* got {value!r}"):
         replace(SMALL, **{field: value})
 
 
@@ -199,5 +222,5 @@ def test_stops_at_an_infinite_gradient_of_a_finite_loss(returns, monkeypatch):
 def test_bad_seed_is_named(returns, seed):
     with pytest.raises(ValueError, match="seed must be a non-negative integer"):
         train(returns, SMALL, seed=seed)
-    with pytest.raises(ValueError, match="checkpoint_every: expected a positive integer, got 0"):
+    with pytest.raises(ValueError, match="checkpoint_every must be a positive integer, got 0"):
         train(returns, SMALL, seed=0, checkpoint_every=0)

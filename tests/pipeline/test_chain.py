@@ -12,17 +12,20 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator
 
 from companion._tables import write_table
 from companion.cli import main
 from companion.datasets import read_prices
+from companion.errors import InputError
 from companion.mamba import MarketMamba
 from companion.pipeline import generate_heston
-from companion.pipeline.backtest_walkforward import BacktestConfig, decide
+from companion.pipeline.backtest_walkforward import BASELINES, BacktestConfig, decide
 from companion.pipeline.extract_regimes import (
     COLUMNS,
     KIND,
     ExtractRegimesConfig,
+    check_daily,
     fit_detector,
     fresh_paths,
     read_day_by_day,
@@ -130,6 +133,22 @@ def test_a_second_run_gives_the_same_bytes(folder, tmp_path):
         assert first[name] == second[name], name
 
 
+def test_a_link_to_a_folder_stays_a_link_and_what_it_leads_to_is_replaced(folder, tmp_path):
+    disk = tmp_path / "disk.parquet"
+    (tmp_path / "heston.parquet").symlink_to(disk)
+    for paths in ("40", "41", "41"):
+        assert generate(tmp_path, "--paths", paths) == 0
+        assert (tmp_path / "heston.parquet").is_symlink()
+        assert len(read_paths(disk)[0]) == int(paths)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != ".") == ["disk.parquet", "heston.parquet"]
+
+
+def test_a_model_in_double_precision_reads_prices_too(folder, tmp_path):
+    copy(folder, tmp_path)
+    assert train(tmp_path, "--dtype", "float64") == 0
+    assert extract(tmp_path) == 0
+
+
 def test_one_other_price_is_another_provenance(folder, tmp_path):
     copy(folder, tmp_path)
     prices = pd.read_csv(tmp_path / "prices.csv")
@@ -147,9 +166,9 @@ def test_tomorrow_does_not_move_yesterdays_decision(folder):
     changed.iloc[800:] *= 1.3
     paths = fresh_paths(folder / "heston.parquet", seed=0)
     detector = fit_detector(MarketMamba.load(folder / "model.safetensors"), paths, ExtractRegimesConfig())
-    config, levels = BacktestConfig(first_test=500, refit_every=250), {"enter": 0.4, "leave": 0.1}
+    config, levels = BacktestConfig(first_test=500, refit_every=250), {"enter_chaos": 0.4, "leave_chaos": 0.1}
     before, after = (
-        decide(read_day_by_day(detector, close, ignore, name="prices").set_index("date"), config, ignore, levels=levels)
+        decide(read_day_by_day(detector.reset(), close, ignore).set_index("date"), config, ignore, levels=levels)[0]
         for close in (prices, changed)
     )
     known = 800 - 1 - 500  # the first changed return is row 799 of the table
@@ -221,7 +240,7 @@ def test_bad_prices_are_refused_with_file_field_and_row(folder, tmp_path, capsys
         ("generate-heston", "heston.parquet", "path = 3", "did you mean 'paths'"),
         ("generate-heston", "heston.parquet", "market = 'moon'", "moon"),
         ("train-mamba", "model.safetensors", "steps = -1", "steps"),
-        ("extract-regimes", "regimes.parquet", "enter = 1.5", "enter"),
+        ("extract-regimes", "regimes.parquet", "enter_chaos = 1.5", "enter_chaos"),
         ("backtest-walkforward", "backtest.json", "cost_bp = -1.0", "cost_bp"),
         ("backtest-walkforward", "backtest.json", "delay = 'late'", "delay"),
     ],
@@ -246,7 +265,7 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(folder, tmp_path, capsy
         (generate, "--bars=99999999", "--bars: block times bars must be at most"),
         (train, "--out={}/heston.parquet", "must end in .safetensors"),
         (train, "--market={}/regimes.parquet", "a file, not a folder of blocks"),
-        (train, "--market={}", "holds 'backtest.html', which is no block"),
+        (train, "--market={}", "holds 'backtest.html', which no ensemble has"),
         (train, "--length=5000", "generate longer paths"),
         (extract, "--out={}/heston.parquet", "is an input"),
         (extract, "--model={}/heston.parquet", "heston.parquet"),
@@ -263,12 +282,128 @@ def test_a_misplaced_file_or_setting_is_refused_and_nothing_changes(folder, caps
     assert bytes_of(folder) == before
 
 
-@pytest.mark.parametrize(("row", "factor", "says"), [(400, 1e6, "row 401"), (slice(None), 0.0, "never changes")])
+@pytest.mark.parametrize(
+    ("row", "factor", "says"), [(400, 1e6, "row 401 (2001-07-16)"), (slice(None), 0.0, "never changes")]
+)
 def test_prices_that_no_market_makes_are_refused(folder, tmp_path, capsys, row, factor, says):
     prices = pd.read_csv(folder / "prices.csv")
     prices.loc[row, "close"] = prices.loc[row, "close"] * factor + (factor == 0)
     prices.to_csv(tmp_path / "odd.csv", index=False)
     refused(extract(folder, prices=tmp_path / "odd.csv"), capsys, "odd.csv", says)
+
+
+def days(*ends):
+    """Closes on these days, and on the working days before them."""
+    first = pd.bdate_range(end=pd.Timestamp(ends[0]), periods=300)
+    dates = first.union(pd.DatetimeIndex(ends))
+    return pd.Series(100.0 + np.arange(len(dates)) % 7, dates, name="close")
+
+
+def test_the_longest_closures_of_the_exchanges_are_daily_bars():
+    """September 2001 in New York, lunar new year 2020 in Shanghai, ten days in Tokyo in 2019, bank holiday of 1933."""
+    for last, first in (
+        ("2001-09-10", "2001-09-17"),
+        ("2020-01-23", "2020-02-03"),
+        ("2019-04-26", "2019-05-07"),
+        ("1933-03-03", "1933-03-15"),
+    ):
+        check_daily(days(last, first), longest_gap=ExtractRegimesConfig().longest_gap, name="x")
+
+
+@pytest.mark.parametrize(
+    ("frequency", "says"),
+    [
+        ("W-FRI", "row 6 .*: 7 days after the row before, and so are those before it: not daily closes"),
+        ("2D", "row 6 .*: 2 days after"),
+        ("ME", "row 2 .*: 28 days after the row before, more than the longest gap of 12; .*--longest-gap"),
+        ("6h", "row 2 .*: 0.25 days after"),
+    ],
+)
+def test_closes_of_another_frequency_are_refused(frequency, says):
+    dates = pd.date_range("1999-01-31", periods=200, freq=frequency)
+    with pytest.raises(InputError, match=f"x: date: {says}"):
+        check_daily(pd.Series(100.0, dates), longest_gap=12, name="x")
+
+
+def test_weekly_closes_are_refused_by_the_command(folder, tmp_path, capsys):
+    weekly = read_prices(folder / "prices.csv").resample("W-FRI").last()
+    weekly.to_csv(tmp_path / "weekly.csv")
+    refused(
+        extract(folder, prices=tmp_path / "weekly.csv"), capsys, "weekly.csv: date: row 6", "one close a trading day"
+    )
+
+
+def test_an_error_that_no_price_has_made_is_not_blamed_on_one(folder, monkeypatch):
+    def broken(self, log_return, timestamp=None):
+        raise ValueError("a defect of ours")
+
+    monkeypatch.setattr("companion.regimes.RegimeDetector.update", broken)
+    with pytest.raises(ValueError, match="a defect of ours") as caught:
+        extract(folder)
+    assert not isinstance(caught.value, InputError)
+
+
+@pytest.fixture
+def idle(folder, tmp_path):
+    """The finished run, in which the model has called chaos every day and so never held the index."""
+    table, source = read_regimes(folder / "regimes.parquet")
+    table = table.reset_index().assign(regime=np.int8(1))
+    write_table(tmp_path / "regimes.parquet", table, kind=KIND, columns=COLUMNS, provenance=source)
+    return tmp_path
+
+
+def test_a_strategy_that_never_trades_does_not_cost_the_report(idle):
+    assert backtest(idle) == 0
+    report = json.loads((idle / "backtest.json").read_text())
+    row = report["strategies"]["Mamba K-Means"]
+    assert (row["sharpe"], row["sharpe_interval"], row["sharpe_minus_buy_and_hold"]) == (None, None, None)
+    assert row["time_invested"] == 0
+    note = "Mamba K-Means was never invested: its Sharpe ratio is undefined"
+    assert any(each.startswith(note) for each in report["notes"])
+    assert note in (idle / "backtest.html").read_text()
+    assert report["strategies"]["buy & hold"]["sharpe_interval"]["low"] is not None
+
+
+def test_a_method_that_can_not_be_fitted_is_named_and_the_others_are_reported(folder, tmp_path, monkeypatch):
+    class Stubborn(BaseEstimator):
+        def fit(self, returns):
+            if len(returns) > 500:
+                raise ValueError("one regime is empty")
+            return self
+
+        def predict_proba(self, returns):
+            return np.full((len(returns), 2), 0.5)
+
+    copy(folder, tmp_path)
+    monkeypatch.setitem(BASELINES, "GARCH K-Means", lambda seed: Stubborn())
+    assert backtest(tmp_path) == 0
+    report = json.loads((tmp_path / "backtest.json").read_text())
+    days = read_regimes(folder / "regimes.parquet")[0].index
+    reason = report["strategies"]["GARCH K-Means"]["failed"]
+    assert "Stubborn in window 2 of 2" in reason
+    assert f"fitted on {days[0]:%Y-%m-%d} to {days[749]:%Y-%m-%d}" in reason
+    assert reason.endswith("one regime is empty")
+    assert f"GARCH K-Means is not reported: {reason}." in report["notes"]
+    others = [name for name in report["strategies"] if name != "GARCH K-Means"]
+    assert len(others) == 5
+    assert all(report["strategies"][name]["sharpe_interval"] for name in others)
+    assert "GARCH K-Means" in (tmp_path / "backtest.html").read_text()
+
+
+def test_the_bars_of_a_year_are_those_of_the_dates(folder, tmp_path):
+    every_day = pd.date_range("2000-01-03", periods=900, name="date")
+    prices = read_prices(folder / "prices.csv").set_axis(every_day)
+    prices.to_csv(tmp_path / "prices.csv")
+    copy(folder / "heston.parquet", tmp_path / "heston.parquet")
+    for name in ("model.safetensors", "model.json"):
+        shutil.copy(folder / name, tmp_path / name)
+    assert extract(tmp_path) == 0
+    assert backtest(tmp_path) == 0
+    year = json.loads((tmp_path / "backtest.json").read_text())["bars_per_year"]
+    assert year == pytest.approx(365.25, rel=1e-12)
+    assert "a year has 365.2 bars" in (tmp_path / "backtest.html").read_text()
+    of_weekdays = json.loads((folder / "backtest.json").read_text())["bars_per_year"]
+    assert of_weekdays == pytest.approx(365.25 * 5 / 7, rel=1e-12)
 
 
 @pytest.mark.parametrize("column", ["date", "close", "log_return", "p_chaos", "confidence", "regime"])
@@ -278,13 +413,6 @@ def test_regimes_that_the_step_never_writes_are_refused(folder, tmp_path, capsys
     table.loc[5, column] = table.loc[700, column] if column == "date" else -2
     write_table(tmp_path / "regimes.parquet", table, kind=KIND, columns=COLUMNS, provenance=source)
     refused(backtest(tmp_path), capsys, "regimes.parquet", f"'{column}'", "companion extract-regimes")
-
-
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["doctor", "extra"], ["generate-heston", "--paths", "many"]])
-def test_a_wrong_command_is_one_line(capsys, arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    refused(stopped.value.code, capsys, "--help")
 
 
 def work_of(step, folder, out):
@@ -313,7 +441,7 @@ def test_an_interrupt_leaves_the_previous_artifact_whole(folder, tmp_path, step,
     copy(folder, tmp_path)
     before = bytes_of(target) if target.is_dir() else target.read_bytes()
     program = (
-        "import signal, sys; from companion import cli; from companion.pipeline import step\n"
+        "import signal, sys; from companion import cli; from companion.pipeline import _step as step\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job's children ignore it
         "plain = step.execute\n"
         "def execute(*a): print('working', flush=True); plain(*a)\n"

@@ -1,5 +1,7 @@
 """A step's configuration comes from flags and a TOML file, and is refused before anything runs."""
 
+import io
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 import pytest
@@ -7,11 +9,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from companion.errors import InputError
-from companion.pipeline._step import Step, check_output, guarded, main, make_config
+from companion.pipeline._settings import help_texts, make_config, read_flags
+from companion.pipeline._step import Step, check_output, guarded, main
 
 
 @dataclass(frozen=True)
 class Toy:
+    """A toy.
+
+    Attributes
+    ----------
+    n_paths : int
+        Paths, at least 1.
+    rate, name : str
+        A share, or
+        a word.
+    horizons : tuple of int
+        Horizons, in bars.
+    """
+
     n_paths: int = 3
     rate: float = 0.5
     name: str = "toy"
@@ -65,6 +81,89 @@ def test_a_bad_flag_is_named():
         make_config(Toy, flags={"n_paths": -4})
 
 
+@dataclass(frozen=True)
+class Together:
+    """Settings that are wrong only together, in words that name another one.
+
+    Attributes
+    ----------
+    first, second, rate : int
+        Numbers.
+    """
+
+    first: int = 1
+    second: int = 1
+    rate: int = 1
+
+    def __post_init__(self):
+        if self.first * self.second > 10:
+            raise ValueError("the product must be at most ten, a rate of no use")
+        if self.rate < 0:
+            raise ValueError("negative")
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"first": 20, "rate": 2}, "--first"),
+        ({"rate": 2, "first": 5, "second": 5}, "--first, --second"),
+        ({"rate": -1, "first": 5}, "--rate"),
+        ({"rate": -1, "first": 20}, "--first"),  # the first complaint; the other comes when this one is mended
+    ],
+)
+def test_the_guilty_flag_is_the_one_without_which_the_complaint_is_another(flags, named):
+    with pytest.raises(InputError) as caught:
+        make_config(Together, flags=flags)
+    assert str(caught.value).partition(": ")[0] == named
+
+
+def test_a_flag_and_a_key_that_are_wrong_together_are_both_named(tmp_path):
+    file = write(tmp_path, "second = 5")
+    with pytest.raises(InputError, match=r"toy.toml, --first: the product"):
+        make_config(Together, file=file, flags={"first": 5})
+
+
+def test_the_help_of_a_setting_is_its_docstring():
+    assert help_texts(Toy)["rate"] == help_texts(Toy)["name"] == "A share, or a word."
+    Silent = type("Silent", (Toy,), {"__doc__": "Says nothing."})
+    with pytest.raises(TypeError, match="Silent must say in its docstring what n_paths, rate, name, horizons is"):
+        help_texts(Silent)
+
+
+@pytest.mark.parametrize("word", ["1.5", "many", "", "0x10", "1e3", "true"])
+def test_a_whole_number_is_never_rounded(word):
+    with pytest.raises(InputError, match=r"--n-paths must be a whole number, got .*; see --help"):
+        read_flags(Toy, {"n_paths": [word]})
+    assert read_flags(Toy, {"n_paths": ["12"], "horizons": ["1", "2"], "rate": ["1e-3"], "name": ["1"]}) == {
+        "n_paths": 12,
+        "horizons": (1, 2),
+        "rate": 0.001,
+        "name": "1",
+    }
+
+
+def test_a_file_of_a_windows_program_is_read(tmp_path):
+    file = tmp_path / "toy.toml"
+    file.write_bytes("n_paths = 7\r\n".encode("utf-8-sig"))
+    assert make_config(Toy, file=file).n_paths == 7
+
+
+words = st.sampled_from(
+    ["--n-paths", "--n-path", "--rate=2", "--horizons", "1", "-4", "x", "--out", "[red]", "--", "-h"]
+)
+
+
+@given(st.lists(words | st.text(max_size=6), max_size=5))
+@settings(derandomize=True, deadline=None, max_examples=100)
+def test_any_words_are_a_command_or_one_line_of_complaint(tmp_path_factory, argv):
+    out = tmp_path_factory.mktemp("toy") / "out.json"
+    toy = Step("make-toy", Toy, inputs={}, output=str(out), run=lambda *_: "one")
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as error:
+        status = main(toy, argv)
+    assert status in (0, 2)
+    assert error.getvalue().count("\n") == (status == 2)
+
+
 @given(st.binary(max_size=60))
 @settings(derandomize=True, deadline=None, max_examples=200)
 def test_any_bytes_as_a_config_are_read_or_refused(tmp_path_factory, data):
@@ -86,6 +185,21 @@ def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path):
         check_output(out, suffix=".parquet", inputs=[], folder=not wants_folder)
         with pytest.raises(InputError, match=says):
             check_output(out, suffix=".parquet", inputs=[], folder=wants_folder)
+
+
+def test_an_output_that_is_a_link_is_judged_by_what_it_leads_to(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name, target in (("a.parquet", "folder"), ("b.parquet", "not yet there"), ("c.parquet", "c.parquet")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    check_output(tmp_path / "a.parquet", suffix=".parquet", inputs=[], folder=True)
+    check_output(tmp_path / "b.parquet", suffix=".parquet", inputs=[])
+    for name, inputs, says in (
+        ("a.parquet", [], "is a folder; name a file"),
+        ("b.parquet", [tmp_path / "not yet there"], "is an input of this step"),
+        ("c.parquet", [], "leads to itself"),
+    ):
+        with pytest.raises(InputError, match=says):
+            check_output(tmp_path / name, suffix=".parquet", inputs=inputs)
 
 
 def test_exit_status(capsys):

@@ -10,7 +10,8 @@ from scipy.special import expit
 from sklearn.cluster import KMeans
 
 from companion.evaluation import expected_calibration_error
-from companion.regimes import PlattCalibration, centroid_distances, get_regime_confidence, order_by_volatility
+from companion.regimes import PlattCalibration, centroid_distances, get_regime_confidence
+from companion.regimes._rules import order_by_volatility
 
 DETERMINISTIC = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -49,11 +50,11 @@ def test_is_in_the_unit_interval_and_sums_to_one(centroids, x):
 
 def test_confidence_refuses_what_it_can_not_judge():
     kmeans = centers([0.0, 0.0], [1.0, 1.0])
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="latent_state must be finite"):
         get_regime_confidence(kmeans, [np.nan, 0.0], stable_cluster=0)
-    with pytest.raises(ValueError, match="stable_cluster = 2"):
+    with pytest.raises(ValueError, match="stable_cluster must be one of 0 to 1, got 2"):
         get_regime_confidence(kmeans, [0.0, 0.0], stable_cluster=2)
-    with pytest.raises(ValueError, match="last axes must agree"):
+    with pytest.raises(ValueError, match="points must end in the axis of the centroids"):
         get_regime_confidence(kmeans, [0.0], stable_cluster=0)
 
 
@@ -71,7 +72,7 @@ def test_clusters_are_ordered_by_volatility_however_numbered(swap):
 
 
 def test_an_empty_cluster_is_named():
-    with pytest.raises(ValueError, match="cluster 1 has none of the 100 bars"):
+    with pytest.raises(ValueError, match="labels must hold every cluster, got none of cluster 1 in 100 bars"):
         order_by_volatility(np.zeros(100, dtype=int), np.ones(100))
 
 
@@ -82,7 +83,7 @@ def test_platt_recovers_a_logistic_law():
     found = PlattCalibration.fit(score, regime.astype(int))
     assert found.slope == pytest.approx(0.05, rel=0.02)
     assert found.intercept == pytest.approx(-1.5, rel=0.02)
-    assert expected_calibration_error(regime, found.probability(score)) < 0.005
+    assert expected_calibration_error(regime, found.p_chaos(score)) < 0.005
 
 
 def test_platt_does_not_depend_on_the_scale_of_the_score():
@@ -90,11 +91,11 @@ def test_platt_does_not_depend_on_the_scale_of_the_score():
     score = rng.normal(size=3000)
     regime = (rng.uniform(size=3000) < expit(score)).astype(int)
     plain, scaled = PlattCalibration.fit(score, regime), PlattCalibration.fit(1e4 * score, regime)
-    np.testing.assert_allclose(scaled.probability(1e4 * score), plain.probability(score), rtol=1e-6)
+    np.testing.assert_allclose(scaled.p_chaos(1e4 * score), plain.p_chaos(score), rtol=1e-6)
 
 
 def test_platt_needs_both_regimes_and_one_shape():
-    with pytest.raises(ValueError, match="needs both 0 and 1"):
+    with pytest.raises(ValueError, match=r"regime must hold both 0 and 1 .*, got \[0\]"):
         PlattCalibration.fit([1.0, 2.0], [0, 0])
-    with pytest.raises(ValueError, match="regime has shape"):
+    with pytest.raises(ValueError, match="regime must have the shape of score"):
         PlattCalibration.fit([1.0, 2.0], [0, 1, 1])

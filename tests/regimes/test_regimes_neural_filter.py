@@ -9,17 +9,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from companion._files import sha256_file
 from companion.cli import main
-from companion.datasets import load_filter_scores
-from companion.errors import InputError
 from companion.evaluation import auc, bootstrap_over_paths, expected_calibration_error
 from companion.heston import RegimeSwitchingHeston, bayes_filter, random_market
 from companion.mamba import MarketMamba, MarketMambaConfig, TrainConfig, forecasts, train
 from companion.regimes import NeuralRegimeFilter, PlattCalibration
 from companion.regimes import _neural_filter as module
 from companion.regimes._filter_training import RECIPES, FilterRecipe, calibrated, simulate_lessons, train_filter
-from studies import filter_scores as filter_study
 
 SHIPPED = ("equity_index", "universal")
 BOOK_MARKETS = ("equity_index", "fast_reverting", "slow_reverting")
@@ -105,10 +101,10 @@ def test_calibration_is_folded_into_the_head():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"market": "moon"}, "market: expected one of equity_index, universal, got 'moon'"),
-        ({"n_bars": 64}, "n_bars: expected at least 65, got 64"),
-        ({"n_paths": 0}, "n_paths: expected at least 1"),
-        ({"training": TrainConfig(length=64)}, "training: expected target 'labels'"),
+        ({"market": "moon"}, "market must be one of equity_index, universal, got 'moon'"),
+        ({"n_bars": 64}, "n_bars must be at least 65, got 64"),
+        ({"n_paths": 0}, "n_paths must be at least 1, got 0"),
+        ({"training": TrainConfig(length=64)}, "training must have the target 'labels', got"),
     ],
 )
 def test_a_bad_recipe_is_refused(change, message):
@@ -156,15 +152,6 @@ def held_out():
     paths = base.simulate(n_paths=12, n_steps=1500, seed=4711)
     returns = paths.log_returns
     return returns, paths.regime[:, 1:], bayes_filter(returns, base, n_particles=1000, seed=1)[..., 1]
-
-
-def test_batch_equals_bar_by_bar(shipped, held_out):
-    path = held_out[0][0, :300]
-    readings = [shipped.update(value) for value in path]
-    shipped.reset()
-    np.testing.assert_allclose([r.probability for r in readings], shipped.predict_proba(path)[:, 1], rtol=0, atol=2e-5)
-    np.testing.assert_allclose([r.confidence for r in readings], shipped.confidence(path), rtol=0, atol=2e-5)
-    assert [r.regime for r in readings] == shipped.predict(path).tolist()
 
 
 def test_the_past_does_not_move_when_the_future_does(shipped, held_out):
@@ -235,10 +222,10 @@ def test_fit_without_labels_keeps_the_network_and_with_them_learns(held_out):
 
 
 def test_what_is_not_a_filter_is_refused(held_out):
-    with pytest.raises(ValueError, match="no shipped filter 'nasdaq'; there are equity_index, universal"):
+    with pytest.raises(ValueError, match="name must be one of the shipped filters equity_index, universal, got 'nasdaq'"):
         NeuralRegimeFilter.load_pretrained("nasdaq")
     for call in (NeuralRegimeFilter.from_network, lambda model: NeuralRegimeFilter(model).fit(held_out[0])):
-        with pytest.raises(ValueError, match="model: has 2 outputs, expected one, the log-odds of chaos"):
+        with pytest.raises(ValueError, match="model must have one output, the log-odds of chaos, got 2"):
             call(MarketMamba())
 
 
@@ -252,39 +239,6 @@ def test_shipped_files_are_small_and_say_where_they_come_from(name):
     assert header == json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     assert header["provenance"]["seed"] == 0
     assert header["provenance"]["config"] == json.loads(json.dumps(asdict(RECIPES[name])))
-    scored = load_filter_scores().attrs["provenance"]["inputs"][f"{name} 0"]
-    assert scored["sha256"] == sha256_file(file)
-
-
-def test_the_study_refuses_a_filter_of_another_recipe(tmp_path):
-    MarketMamba(TINY).save(tmp_path / "equity_index-0.safetensors", provenance={"seed": 0, "config": {"steps": 5}})
-    with pytest.raises(InputError, match=r"equity_index-0.safetensors: trained by another recipe than today's"):
-        filter_study.run_study(tmp_path)
-
-
-def test_the_stored_table_is_whole_and_shares_are_of_the_ceiling():
-    scores = load_filter_scores()
-    counts = scores.groupby(["filter", "market"]).size().unstack()
-    assert list(counts.columns) == list(BOOK_MARKETS)
-    assert (counts.loc[list(SHIPPED)] == 3).all(axis=None)
-    ceiling = scores[scores["filter"] == "ceiling"]
-    assert ceiling[["auc_share", "balanced_accuracy_share"]].eq(1.0).all(axis=None)
-    assert (scores[scores["filter"] != "ceiling"]["auc_share"] < 1.0).all()
-
-
-def test_the_stored_table_is_what_was_asked_for():
-    """At home on every score and with every seed; `universal` as chapter 7 tells it: a hair short on two markets."""
-    scores = load_filter_scores().set_index(["filter", "market"]).sort_index()
-    home = scores.loc[("equity_index", "equity_index")]
-    assert (home["auc_share"] >= 0.98).all()
-    assert (home["balanced_accuracy_share"] >= 0.975).all()
-    assert (home["calibration_error"] <= 0.02).all()
-    assert (home["false_switches"] <= 6.5).all()
-    assert (home["delay_into_chaos"] <= 14).all()
-    shares = scores["auc_share"].groupby(level=[0, 1]).mean()["universal"]
-    assert shares["fast_reverting"] >= 0.95
-    assert shares["equity_index"] >= 0.93 - 0.01
-    assert shares["slow_reverting"] >= 0.88 - 0.02
 
 
 def test_the_command_trains_and_refuses(tmp_path, capsys):
@@ -300,7 +254,7 @@ def test_the_command_trains_and_refuses(tmp_path, capsys):
     assert main(command) == 0
     assert out.read_bytes() == first
     assert NeuralRegimeFilter.from_network(MarketMamba.load(out)).update(0.01).n_bars == 1
-    for wrong, says in ((["--market", "moon"], "got 'moon'"), (["--n-bars", "512"], "n_bars: expected at least 513")):
+    for wrong, says in ((["--market", "moon"], "got 'moon'"), (["--n-bars", "512"], "n_bars must be at least 513")):
         capsys.readouterr()
         assert main(["train-filter", *wrong, "--out", str(out)]) == 2
         said = capsys.readouterr().err

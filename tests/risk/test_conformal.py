@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from companion.risk import conformal_threshold, false_kill_interval, joint_thresholds
+from companion.risk import false_kill_interval
+from companion.risk._conformal import conformal_threshold, joint_thresholds
 
 
 def test_conformal_coverage_is_exact_over_calibration_sets():
@@ -26,7 +27,7 @@ def test_the_threshold_is_the_rank_the_theory_names(n, false_kill, rank):
 @pytest.mark.parametrize(
     ("maxima", "false_kill", "message"),
     [
-        (np.ones(18), 0.05, "needs at least 19 paths, got 18"),
+        (np.ones(18), 0.05, "must be at least 19 paths, got 18"),
         (np.array([1.0, np.nan]), 0.5, "path_maxima must be finite"),
         (np.ones((3, 3)), 0.5, "path_maxima"),
         (np.ones(10), 0.0, "false_kill"),
@@ -90,7 +91,7 @@ def test_a_floor_is_the_least_threshold_and_a_rule_that_rises_at_times_is_paid_f
 @pytest.mark.parametrize(
     ("maxima", "message"),
     [
-        (np.ones((24, 2)), "needs at least 19 paths, got 18"),
+        (np.ones((24, 2)), "must be at least 19 paths, got 18"),
         (np.ones(100), "path_maxima must be"),
         (np.full((100, 2), np.inf), "path_maxima must be"),
         (np.column_stack([np.arange(100.0), np.zeros(100)]), "longer paths, or a floor"),

@@ -1,12 +1,16 @@
 """The rules on returns: what they measure, that they are causal, without unit, and survive anything."""
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from companion.risk import INPUT_RULES, InputRules
+from companion.risk import InputRules
+from companion.risk._input_rules import INPUT_RULES, Feed
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=50)
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
@@ -23,12 +27,32 @@ def column(statistics, name):
 
 
 def test_bar_by_bar_is_the_whole_path(returns):
-    state, rows = RULES.start(1), []
-    for value in returns[2]:
-        row, state = RULES.advance([value], state)
-        rows.append(row[0])
+    feed = Feed(RULES)
+    rows = [feed.update(value) for value in returns[2].tolist()]
     np.testing.assert_array_equal(rows, RULES.statistics(returns)[2])
     np.testing.assert_array_equal(rows, RULES.statistics(returns[2]))
+
+
+SMALL_OR_ANY = st.one_of(ANY_FLOAT, st.floats(-0.1, 0.1), st.sampled_from([0.0, 0.01, -0.01, 10.0, 1e-300]))
+
+
+@given(arrays(np.float64, st.integers(1, 40), elements=SMALL_OR_ANY), st.integers(1, 9), st.floats(0.1, 50.0))
+@PROPERTY
+def test_the_live_feed_says_to_the_last_bit_what_the_whole_path_says(path, window, half_life):
+    rules = InputRules(half_life=half_life, window=window, warm_up=5)
+    live, stored = Feed(rules), Feed(rules)
+    rows = []
+    for value in path.tolist():
+        stored.restore(json.loads(json.dumps(live.state(), allow_nan=False)))
+        rows.append(live.update(value))
+        assert stored.update(value) == rows[-1]
+    np.testing.assert_array_equal(rows, rules.statistics(path))
+
+
+@pytest.mark.parametrize("state", [{}, {"n_bars": None}, Feed(InputRules(window=7)).state()])
+def test_a_state_of_something_else_is_refused(state):
+    with pytest.raises(ValueError, match="state must be"):
+        Feed(RULES).restore(state)
 
 
 @given(arrays(np.float64, 20, elements=ANY_FLOAT), arrays(np.float64, 20, elements=ANY_FLOAT), st.integers(0, 19))
@@ -115,7 +139,7 @@ def test_an_invalid_return_leaves_no_trace(returns, bad):
 
 @pytest.mark.parametrize("fields", [{"half_life": 0.0}, {"half_life": np.inf}, {"window": 0}, {"warm_up": 0}])
 def test_settings_without_sense_are_refused(fields):
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="must be a positive"):
         InputRules(**fields)
 
 
@@ -123,3 +147,17 @@ def test_settings_without_sense_are_refused(fields):
 def test_what_is_not_a_path_is_refused(returns):
     with pytest.raises(ValueError, match="log_returns must have shape"):
         RULES.statistics(returns)
+
+
+@pytest.mark.parametrize(
+    ("returns", "message"),
+    [(pd.DataFrame({"a": [0.01]}), "one series or.*got a table"), (["0.01", "0.02"], "numbers"), ([True], "numbers")],
+)
+def test_what_is_not_numbers_is_refused(returns, message):
+    with pytest.raises(ValueError, match=f"log_returns must be {message}"):
+        RULES.statistics(returns)
+
+
+def test_a_nullable_column_with_a_gap_has_an_invalid_bar():
+    column = pd.Series([0.01, None, 0.02], dtype="Float64")
+    np.testing.assert_array_equal(RULES.statistics(column), RULES.statistics([0.01, np.nan, 0.02]))

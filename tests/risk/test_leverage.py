@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,8 +101,31 @@ def test_many_paths_are_dimmed_one_by_one():
     np.testing.assert_array_equal(dimmer(probability), np.stack([dimmer(path) for path in probability]))
 
 
+@pytest.mark.parametrize("rule", [dimmer, ramp, kelly])
+@pytest.mark.parametrize(
+    "value", ["0.7", b"0.7", None, True, ["0.7"], [0.7, "0.7"], np.array(["0.7"]), np.array([True])]
+)
+def test_what_is_no_number_is_refused(rule, value):
+    """`numpy` reads text and takes a bool for 0 or 1: a "0.7" of a configuration would trade."""
+    with pytest.raises(ValueError, match="p_stable must be numbers"):
+        rule(value)
+
+
+@pytest.mark.parametrize("rule", [dimmer, ramp, kelly])
+def test_a_column_with_a_gap_is_flat_there_and_a_table_is_refused(rule):
+    gap = pd.Series([0.95, None, 0.95], dtype="Float64")
+    np.testing.assert_array_equal(rule(gap), rule(np.array([0.95, np.nan, 0.95])))
+    with pytest.raises(ValueError, match="p_stable must be one series"):
+        rule(gap.to_frame("p"))
+
+
+@pytest.mark.parametrize("value", [1, np.int64(1), np.float32(1.0), np.float64(1.0), np.array(1.0)])
+def test_one_number_of_any_kind_gives_one_leverage(value):
+    assert (type(dimmer(value)), dimmer(value)) == (float, 1.0)
+
+
 def test_a_switch_is_a_dimmer_with_one_level():
-    switch = DimmerSteps(leave=0.3, enter=0.7, full=0.7, partial=1.0)
+    switch = DimmerSteps(off_below=0.3, on_above=0.7, full_above=0.7, partial=1.0)
     np.testing.assert_array_equal(
         dimmer(np.array([0.5, 0.71, 0.5, 0.3, 0.29, 0.7]), steps=switch), [0.0, 1.0, 1.0, 1.0, 0.0, 0.0]
     )
@@ -114,18 +138,18 @@ def test_borrowing_is_asked_for():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"leave": 0.7},
-        {"enter": 0.95},
-        {"full": 1.1},
-        {"leave": -0.1},
-        {"leave": float("nan")},
+        {"off_below": 0.7},
+        {"on_above": 0.95},
+        {"full_above": 1.1},
+        {"off_below": -0.1},
+        {"off_below": float("nan")},
         {"partial": 0.0},
         {"partial": 1.1},
         {"maximum": float("inf")},
     ],
 )
 def test_steps_out_of_order_are_refused(fields):
-    with pytest.raises(ValueError, match=r"thresholds|levels"):
+    with pytest.raises(ValueError, match=r"off_below, on_above and full_above must|partial and maximum must"):
         DimmerSteps(**fields)
 
 

@@ -24,7 +24,7 @@ from companion.risk import (
     reference_price,
     vol_target_qty_cap,
 )
-from companion.risk._decimal import DOWN, UP, to_decimal
+from companion.risk._decimal import DOWN, UP, is_amount, to_decimal
 
 # 10,000 examples of the three tests of the target alone, and 500 of its parts.
 PROPERTY = settings(derandomize=True, deadline=None)
@@ -68,19 +68,23 @@ CONFIGS = st.builds(
     z_sat=st.floats(0.1, 10.0),
     sigma_target=st.none() | st.floats(1e-3, 0.1) | st.floats(1e-6, 1.0),
     max_quantity=st.none() | spread(0, 8),
+    sigma_floor=st.sampled_from([0.0, 1e-6, 0.01]),
+    max_price_move=st.none() | st.floats(1e-3, 1e3),
 )
 NO_NUMBERS = [None, "1.5", "x", b"1", Decimal("sNaN"), 10**400, -(10**400), [], 1j]
 AMOUNTS = st.sampled_from([*BAD_AMOUNTS, None]) | scaled(1, 10**34, 17)
 HEALTHY = {
     "signal_strength": st.floats(-3.5, 3.5),
-    "volatility": st.floats(1e-3, 0.2),
+    "sigma_bar": st.floats(1e-3, 0.2),
+    "leverage": st.sampled_from([1.0, 0.8]) | st.floats(0.01, 3.0),
     **PRICED,
     "width": spread(-6, -3),
-    "last_close": PRICED["bid"],
+    "last_close": st.floats(0.9, 1.1) | st.floats(1e-3, 1e3),
 }
 EXTREMES = {
     "signal_strength": st.floats() | st.sampled_from(NO_NUMBERS),
-    "volatility": st.floats() | st.sampled_from(NO_NUMBERS),
+    "sigma_bar": st.floats() | st.sampled_from(NO_NUMBERS),
+    "leverage": st.floats() | st.sampled_from(NO_NUMBERS),
     **dict.fromkeys(("equity", "bid", "ask", "last_close"), AMOUNTS),
 }
 
@@ -90,6 +94,7 @@ def markets(draw):
     """Data that can be sized, and in three of ten draws one to three extreme values among it."""
     market = {name: draw(values) for name, values in HEALTHY.items()}
     market["ask"] = market["bid"] * (1 + market.pop("width"))
+    market["last_close"] = market["bid"] * Decimal(repr(market["last_close"]))
     if draw(st.integers(0, 9)) < 3:
         names = draw(st.lists(st.sampled_from(sorted(EXTREMES)), min_size=1, max_size=3, unique=True))
         market |= {name: draw(EXTREMES[name]) for name in names}
@@ -110,6 +115,7 @@ def test_any_input_gives_an_executable_position_within_every_cap(market, rules, 
         target = calculate_target_position(**market, instrument=rules, config=config)
     note(target)
     quantity = target.quantity
+    assert list(target.reasons) == [reason for reason in Reason if reason in target.reasons]
     assert type(quantity) is Decimal
     assert quantity.is_finite()
     assert not quantity.is_signed() or quantity < 0
@@ -118,8 +124,19 @@ def test_any_input_gives_an_executable_position_within_every_cap(market, rules, 
         return
     assert (quantity > 0) == (market["signal_strength"] > 0)
     assert_executable(quantity, target.reference_price, rules)
-    assert_within_caps(quantity, target.reference_price, market["volatility"], market["equity"], config)
+    assert_within_caps(quantity, target.reference_price, market["sigma_bar"], market["equity"], config)
+    assert market["sigma_bar"] >= config.sigma_floor
+    assert 0.0 < market["leverage"] < INF
+    assert_believed(target, market["last_close"], config)
     assert not any(reason.startswith("flat") for reason in target.reasons)
+
+
+def assert_believed(target, close, config):
+    """Where the position is of a quote, the quote is near a usable close."""
+    quoted = Reason.NO_QUOTE not in target.reasons
+    if quoted and config.max_price_move is not None and close is not None and is_amount(close):
+        move = math.log(target.reference_price / close)
+        assert abs(move) <= config.max_price_move * (1 + 1e-9)
 
 
 def note(*targets):
@@ -169,13 +186,14 @@ def test_the_target_grows_with_the_signal_and_is_odd_in_it(signals, sigma, equit
 
 @given(
     st.floats(-4.0, 4.0),
-    st.lists(st.floats(1e-3, 0.5) | st.floats(1e-320, 1e300), min_size=2, max_size=4),
+    st.lists(st.floats(1e-3, 0.5) | st.floats(1e-6, 1e300), min_size=2, max_size=4),
     *PRICED.values(),
     instruments(),
     CONFIGS,
 )
 @settings(PROPERTY, max_examples=2000)
 def test_the_target_never_grows_with_volatility(z, volatilities, equity, price, rules, config):
+    config = replace(config, sigma_floor=min(volatilities))
     targets = [
         calculate_target_position(z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config)
         for sigma in sorted(volatilities)
@@ -185,12 +203,31 @@ def test_the_target_never_grows_with_volatility(z, volatilities, equity, price, 
     assert sizes == sorted(sizes, reverse=True)
 
 
+@given(
+    st.floats(-4.0, 4.0),
+    st.floats(1e-3, 0.5),
+    st.lists(st.floats(0.0, 3.0) | st.floats(0.0, 1e308), min_size=2, max_size=4),
+    *PRICED.values(),
+    instruments(),
+    CONFIGS,
+)
+@settings(PROPERTY, max_examples=2000)
+def test_the_target_never_grows_when_leverage_falls(z, sigma, leverages, equity, price, rules, config):
+    market = {"equity": equity, "bid": price, "ask": price, "instrument": rules, "config": config}
+    targets = [calculate_target_position(z, sigma, leverage=leverage, **market) for leverage in sorted(leverages)]
+    note(*targets)
+    sizes = [target.quantity.copy_abs() for target in targets]
+    assert sizes == sorted(sizes)
+    assert calculate_target_position(z, sigma, leverage=1.0, **market) == calculate_target_position(z, sigma, **market)
+
+
 NEAR_ONE = [0.5, 0.9, 1 - 1e-9, 1 - 1e-15, 1.0, 1 + 1e-15, 1 + 1e-9, 1.1, 2.0]
 
 
 @given(st.floats(0.1, 3.0), st.floats(1e-3, 0.5), *PRICED.values(), instruments(), CONFIGS, st.sampled_from(NEAR_ONE))
 @settings(PROPERTY, max_examples=500)
 def test_the_call_is_the_composition_of_its_steps(z, sigma, equity, price, rules, config, near):
+    config = replace(config, sigma_floor=0.0)
     rules = replace(rules, min_notional=None, max_notional=None)
     fraction = frac_from_mu_sigma(mu_from_z(z, config.kappa, config.z_sat), sigma, config.gamma, config.f_max)
     config = replace(config, sigma_target=fraction * sigma * near)  # the cap is near the fraction, where it is decided
@@ -223,6 +260,10 @@ def test_a_healthy_call_needs_no_reason():
     ("change", "reason"),
     [({"z": bad}, Reason.SIGNAL_NOT_FINITE) for bad in BAD_FLOATS]
     + [({"sigma": bad}, Reason.VOLATILITY_INVALID) for bad in [*BAD_FLOATS, 0.0, -0.03]]
+    + [({"sigma": small}, Reason.VOLATILITY_TOO_SMALL) for small in [1e-200, 5e-324, 9.999e-7]]
+    + [({"leverage": bad}, Reason.LEVERAGE_INVALID) for bad in [*BAD_FLOATS, -0.8, *NO_NUMBERS]]
+    + [({"leverage": zero}, Reason.LEVERAGE_ZERO) for zero in [0.0, -0.0, 0]]
+    + [({"last_close": far}, Reason.PRICE_MOVED) for far in [Decimal(50), Decimal(30_000), Decimal(83_000), 50]]
     + [({"equity": bad}, Reason.EQUITY_INVALID) for bad in [*BAD_AMOUNTS, None]]
     + [({"bid": bad}, Reason.NO_PRICE) for bad in [*BAD_AMOUNTS, None]]
     + [({"ask": bad}, Reason.NO_PRICE) for bad in [*BAD_AMOUNTS, None, Decimal("49999.4")]],
@@ -234,12 +275,54 @@ def test_each_fail_safe_is_flat_and_says_so(change, reason):
 
 
 def test_every_fail_safe_that_fires_is_told_in_order():
-    assert call(NAN, -1.0, equity=None, bid=None).reasons == (
+    assert call(NAN, -1.0, leverage=NAN, equity=None, bid=None).reasons == (
         Reason.SIGNAL_NOT_FINITE,
         Reason.VOLATILITY_INVALID,
+        Reason.LEVERAGE_INVALID,
         Reason.EQUITY_INVALID,
         Reason.NO_PRICE,
     )
+    assert call(sigma=1e-200, leverage=0.0, last_close=Decimal(50)).reasons == (
+        Reason.VOLATILITY_TOO_SMALL,
+        Reason.LEVERAGE_ZERO,
+        Reason.PRICE_MOVED,
+    )
+
+
+def test_leverage_scales_the_fraction_before_the_caps():
+    whole, half = call(), call(leverage=0.5)
+    assert half.reasons == (Reason.LEVERAGE,)
+    assert half.fraction == pytest.approx(0.5 * whole.fraction)
+    assert half.quantity == Decimal(math.floor(half.fraction * 2 * 1000)).scaleb(-3)
+    law = CONFIG.kappa * math.tanh(1.0 / 1.5) / 0.01**2  # 11.7 of equity, of which 2 are allowed
+    for leverage in (1.0, 0.5, 0.9 * 2.0 / law):
+        assert call(sigma=0.01, leverage=leverage).fraction == pytest.approx(min(2.0, leverage * law))
+    capped = call(3.0, 0.01, leverage=1.2)
+    assert capped.reasons == (Reason.LEVERAGE, Reason.FRACTION_CAP)
+    assert capped == call(3.0, 0.01)._replace(reasons=capped.reasons)
+
+
+@pytest.mark.parametrize("close", [Decimal("NaN"), Decimal(0), Decimal("1E+18"), None])
+def test_without_a_usable_close_the_quote_is_believed(close):
+    assert call(last_close=close) == call()
+
+
+@pytest.mark.parametrize("move", [0.01, 0.5, 3.0])
+def test_the_largest_price_move_is_that_of_the_configuration_either_way(move):
+    config = replace(CONFIG, max_price_move=move)
+    for sign in (1, -1):
+        near, far = (Decimal(repr(50_000 * math.exp(sign * move * part))) for part in (0.999, 1.001))
+        assert call(config=config, last_close=near) == call()
+        assert call(config=config, last_close=far).reasons == (Reason.PRICE_MOVED,)
+        assert call(config=replace(CONFIG, max_price_move=None), last_close=far) == call()
+        assert call(config=replace(CONFIG, max_price_move=1e4), last_close=far) == call()
+
+
+def test_the_floor_of_the_volatility_is_that_of_the_configuration():
+    config = replace(CONFIG, sigma_floor=0.01)
+    assert call(sigma=0.01, config=config).quantity == 4
+    assert call(sigma=math.nextafter(0.01, 0.0), config=config).reasons == (Reason.VOLATILITY_TOO_SMALL,)
+    assert call(sigma=1e-200, config=replace(CONFIG, sigma_floor=0.0)).quantity == 4
 
 
 @pytest.mark.parametrize(
@@ -255,6 +338,7 @@ def test_every_fail_safe_that_fires_is_told_in_order():
         ({"instrument": replace(RULES, min_notional=Decimal(200_000))}, (Reason.BELOW_MIN_NOTIONAL,), "0"),
         ({"instrument": replace(RULES, min_notional=Decimal(129_500))}, (), "2.590"),
         ({"equity": Decimal("0.01")}, (Reason.BELOW_MIN_QUANTITY,), "0"),
+        ({"leverage": 0.5, "z": 3.5}, (Reason.SIGNAL_CLIPPED, Reason.LEVERAGE), "2.142"),
         ({"bid": None, "last_close": Decimal(40_000)}, (Reason.NO_QUOTE,), "3.237"),
         ({"z": 0.0}, (), "0.000"),
     ],
@@ -341,7 +425,7 @@ def test_numbers_of_numpy_are_numbers():
     assert call(np.float64(1.0), np.float64(0.03), equity=np.int64(100_000)) == call()
     assert call(np.float32(NAN)).reasons == (Reason.SIGNAL_NOT_FINITE,)
     with np.errstate(all="raise"):
-        assert call(np.float64(3.0), np.float64(1e-200)).quantity == 4
+        assert call(np.float64(3.0), np.float64(1e-200)).reasons == (Reason.VOLATILITY_TOO_SMALL,)
 
 
 @pytest.mark.parametrize("field", ["equity", "bid", "ask"])
@@ -354,6 +438,8 @@ def test_text_is_no_amount(field, text):
 @pytest.mark.parametrize(
     ("field", "value"),
     [(f, v) for f in ("kappa", "gamma", "f_max", "z_sat", "sigma_target") for v in (0.0, -1.0, NAN, INF, "x", 10**400)]
+    + [("max_price_move", v) for v in (0.0, -1.0, NAN, INF, "x")]
+    + [("sigma_floor", v) for v in (-1e-9, NAN, INF, "x", None)]
     + [("f_max", 1000.1)]
     + [("max_quantity", v) for v in BAD_AMOUNTS],
 )

@@ -1,5 +1,6 @@
 """Volatility from bars: the formulas, the window, bad bars, and a stream that agrees with the whole."""
 
+import json
 import math
 
 import numpy as np
@@ -12,12 +13,12 @@ from companion.datasets import load_sp500
 from companion.risk._volatility import (
     ESTIMATORS,
     FAULTS,
-    StreamingVolatility,
     bar_faults,
     rolling_volatility,
     yang_zhang,
     yang_zhang_k,
 )
+from companion.risk._volatility_stream import StreamingVolatility
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=100)
 BAD_BARS = {
@@ -72,10 +73,10 @@ def test_warm_up_ends_where_the_window_is_full(bars, estimator):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_the_stream_agrees_bar_by_bar(bars, estimator):
-    stream = StreamingVolatility(estimator=estimator, window=10, bars_per_year=252)
+    stream = StreamingVolatility(estimator=estimator, window=10)
     readings = [stream.update(*bar) for bar in bars]
     rolling = rolling_volatility(bars, estimator=estimator, window=10, bars_per_year=252)
-    np.testing.assert_allclose([reading.volatility for reading in readings], rolling, rtol=1e-12)
+    np.testing.assert_allclose([reading.per_year(252) for reading in readings], rolling, rtol=1e-12)
     assert all(reading.accepted for reading in readings)
     assert {reading.reason for reading in readings} == {"", "warming up"}
 
@@ -87,16 +88,16 @@ def test_a_bad_bar_is_refused_by_the_stream_and_skipped_by_the_window(bars, reas
     faults = bar_faults(broken)
     assert FAULTS[faults[50]] == reason
     assert np.count_nonzero(faults) == 1
-    stream = StreamingVolatility(window=10, bars_per_year=252)
+    stream = StreamingVolatility(window=10)
     readings = [stream.update(*bar) for bar in broken]
-    assert math.isnan(readings[50].volatility)
+    assert math.isnan(readings[50].per_bar)
     assert readings[50][1:] == (False, reason)
     assert stream.n_refused == 1
     rolling = yang_zhang(np.stack([bars, broken]), window=10, bars_per_year=252)
     np.testing.assert_array_equal(rolling[0], yang_zhang(bars, window=10, bars_per_year=252))
-    np.testing.assert_allclose([reading.volatility for reading in readings], rolling[1], rtol=1e-12)
+    np.testing.assert_allclose([reading.per_year(252) for reading in readings], rolling[1], rtol=1e-12)
     without = yang_zhang(np.delete(bars, 50, axis=0), window=10, bars_per_year=252)
-    np.testing.assert_allclose([reading.volatility for reading in readings[51:]], without[50:], rtol=1e-12)
+    np.testing.assert_allclose([reading.per_year(252) for reading in readings[51:]], without[50:], rtol=1e-12)
 
 
 @given(
@@ -107,17 +108,17 @@ def test_a_bad_bar_is_refused_by_the_stream_and_skipped_by_the_window(bars, reas
 @PROPERTY
 def test_whatever_comes_in_the_answer_is_no_infinity_and_the_stream_goes_on(candidates):
     for estimator in ESTIMATORS:
-        stream = StreamingVolatility(estimator=estimator, window=2, bars_per_year=252)
+        stream = StreamingVolatility(estimator=estimator, window=2)
         readings = [stream.update(*bar) for bar in candidates]
         good = np.array([reading.accepted for reading in readings])
         np.testing.assert_array_equal(good, bar_faults(candidates) == 0)
         rolling = rolling_volatility(candidates, estimator=estimator, window=2, bars_per_year=252)
-        np.testing.assert_allclose([reading.volatility for reading in readings], rolling, rtol=1e-9)
+        np.testing.assert_allclose([reading.per_year(252) for reading in readings], rolling, rtol=1e-9)
         assert not np.isinf(rolling).any()
         assert not (rolling < 0).any()
         for _ in range(4):
             last = stream.update(1.0, 1.02, 0.99, 1.01)
-        assert last.volatility > 0.0 or estimator == "close_to_close"
+        assert last.per_bar > 0.0 or estimator == "close_to_close"
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -161,6 +162,55 @@ def test_frames_paths_and_units(bars):
         assert yang_zhang(np.zeros(shape), window=10, bars_per_year=252).shape == shape[:-1]
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_without_a_year_a_volatility_is_that_of_one_bar(bars, estimator):
+    per_bar = rolling_volatility(bars, estimator=estimator, window=10)
+    per_year = rolling_volatility(bars, estimator=estimator, window=10, bars_per_year=252)
+    np.testing.assert_allclose(per_year, per_bar * math.sqrt(252), rtol=1e-12)
+    assert per_bar[-1] == pytest.approx(math.sqrt(by_the_book(bars, 10)[estimator]), rel=1e-12)
+    np.testing.assert_array_equal(yang_zhang(bars, window=10), rolling_volatility(bars, window=10))
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, pd.NA])
+def test_a_missing_price_is_a_bad_bar_whatever_the_column_holds(bars, missing):
+    plain = bars.copy()
+    plain[50, 2] = math.nan
+    frame = pd.DataFrame(bars, columns=["open", "high", "low", "close"]).astype("Float64")
+    frame.loc[50, "low"] = missing
+    np.testing.assert_array_equal(yang_zhang(frame, window=10), yang_zhang(plain, window=10))
+    stream = StreamingVolatility(window=10)
+    assert stream.update(1.0, 1.0, missing, 1.0)[1:] == (False, "a price is not a finite number")
+
+
+def test_text_is_no_price(bars):
+    frame = pd.DataFrame(bars, columns=["open", "high", "low", "close"]).astype(str)
+    for given_bars in (frame, frame.to_numpy(), bars.astype(str)):
+        with pytest.raises(ValueError, match=r"ohlc.* must be numbers"):
+            yang_zhang(given_bars, window=10)
+    assert not StreamingVolatility(window=10).update("1.0", "1.0", "1.0", "1.0").accepted
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_stored_stream_goes_on_to_the_last_bit(bars, estimator):
+    live = StreamingVolatility(estimator=estimator, window=10)
+    for n, bar in enumerate(bars[:40]):
+        stored = StreamingVolatility(estimator=estimator, window=10)
+        stored.restore(json.loads(json.dumps(live.state(), allow_nan=False)))
+        going_on = [stored.update(*next_bar) for next_bar in bars[n : n + 15]]
+        assert repr(live.update(*bar)) == repr(going_on[0])
+    live.update(*[math.nan] * 4)
+    stored.restore(live.state())
+    assert stored.n_refused == 1
+
+
+def test_a_state_of_another_stream_is_refused():
+    stream = StreamingVolatility(window=10)
+    other = StreamingVolatility(window=11).state()
+    for state in ({}, other, {**stream.state(), "terms": [[1.0]]}, {**stream.state(), "log_close": "x"}):
+        with pytest.raises(ValueError, match="state must be"):
+            stream.restore(state)
+
+
 def test_working_in_pieces_changes_nothing(bars, monkeypatch):
     paths = np.stack([bars, bars[::-1]])
     whole = yang_zhang(paths, window=10, bars_per_year=252)
@@ -180,12 +230,14 @@ def test_bad_arguments_are_named(bars):
             yang_zhang(bars, window=window, bars_per_year=252)
     for bars_per_year in (0, -1, math.nan, math.inf):
         with pytest.raises(ValueError, match="bars_per_year"):
-            StreamingVolatility(window=10, bars_per_year=bars_per_year)
+            rolling_volatility(bars, window=10, bars_per_year=bars_per_year)
+        with pytest.raises(ValueError, match="bars_per_year"):
+            StreamingVolatility(window=10).update(*bars[0]).per_year(bars_per_year)
     with pytest.raises(ValueError, match="estimator must be one of"):
         rolling_volatility(bars, estimator="range", window=10, bars_per_year=252)
     with pytest.raises(ValueError, match=r"\(…, n_bars, 4\)"):
         yang_zhang(bars[:, :3], window=10, bars_per_year=252)
-    with pytest.raises(ValueError, match="lacks the columns"):
+    with pytest.raises(ValueError, match="must have the columns"):
         yang_zhang(pd.DataFrame({"close": [1.0, 2.0]}), window=2, bars_per_year=252)
 
 

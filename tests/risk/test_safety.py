@@ -1,5 +1,8 @@
 """The kill switch: what is not proven safe is unsafe, and normal paths are stopped as often as stated."""
 
+import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,14 +64,14 @@ def test_a_huge_state_is_unsafe_even_where_its_distance_overflows(monitor, size)
     assert not monitor.check_safety(np.array([size, -size] * (D // 2))).safe
 
 
-def test_a_finite_state_whose_distance_is_not_a_number_is_unsafe():
+def test_a_finite_state_whose_distance_is_not_finite_is_unsafe():
     """Narrow clusters make large weights of both signs, and a large state overflows to infinity minus infinity."""
     rng = np.random.default_rng(7)
     narrow = rng.normal(size=(30, 20, D)) @ rng.normal(size=(D, D)) * 1e-6
     kmeans = SimpleNamespace(cluster_centers_=np.stack([np.zeros(D), np.full(D, 1.0)]))
     monitor = SafetyMonitor(narrow, kmeans, calibration_paths=narrow, shrinkage=False)
     reading = monitor.check_safety(np.full(D, 1e308))
-    assert np.isnan(reading.distance)
+    assert not np.isfinite(reading.distance)
     assert not reading.safe
 
 
@@ -148,7 +151,7 @@ def test_more_clusters_than_two_work(parts):
         ({"train_states": np.zeros((10, D + 1))}, "train_states must have shape"),
         ({"calibration_paths": np.zeros((50, D))}, "calibration_paths must have shape"),
         ({"calibration_paths": np.full((50, 5, D), np.inf)}, "calibration_paths must be finite"),
-        ({"calibration_paths": np.zeros((5, 5, D))}, "needs at least 19 paths"),
+        ({"calibration_paths": np.zeros((5, 5, D))}, "must be at least 19 paths"),
         ({"metric": "cosine"}, "metric"),
         ({"false_kill": 2.0}, "false_kill"),
     ],
@@ -242,6 +245,7 @@ def test_a_bad_promise_or_model_is_refused_before_the_paths_go_through_it(parts)
     for change, message in (
         ({"false_kill": np.nan}, "false_kill must lie"),
         ({"kmeans": SimpleNamespace(cluster_centers_=np.full((2, D), np.nan))}, "kmeans must have finite"),
+        ({"kmeans": KMeans(2)}, "kmeans must have centroids"),
     ):
         arguments = {"kmeans": parts.kmeans, "calibration_paths": paths()} | change
         with pytest.raises(ValueError, match=message):
@@ -293,9 +297,10 @@ def test_states_in_a_generator_are_the_states_in_an_array(parts, monitor):
 @pytest.mark.parametrize(
     ("returns", "message"),
     [
-        (np.ones((198, 160)), r"shape \(199, horizon 100"),
-        (np.full((199, 160), np.nan), "calibration_returns must be finite"),
-        (np.full((199, 160), 11.0), "path_maxima must be finite"),
+        (feed(198, seed=0), r"shape \(199, horizon 100"),
+        (np.full((199, 160), np.nan), r"calibration_returns\[0, 0\] must be a log return"),
+        (np.full((199, 160), 11.0), r"calibration_returns\[0, 0\] must be a log return"),
+        (100.0 + feed(199, seed=0).cumsum(axis=1), "must be a log return.*give log returns"),
         (np.zeros((199, 160)), "longer paths"),
     ],
 )
@@ -311,9 +316,9 @@ def test_paths_of_two_lengths_are_refused(parts):
 
 
 def test_a_monitor_without_input_rules_says_so(monitor, both):
-    with pytest.raises(ValueError, match="no input rules"):
+    with pytest.raises(ValueError, match="calibration_returns must be given"):
         monitor.check_input(0.01)
-    with pytest.raises(ValueError, match="no input rules"):
+    with pytest.raises(ValueError, match="calibration_returns must be given"):
         monitor.alarms(log_returns=np.zeros(10))
     with pytest.raises(ValueError, match="one number"):
         both.check_input([0.01])
@@ -325,3 +330,137 @@ def test_what_is_no_number_is_unsafe(both, value):
     reading = both.check_input(value)
     assert (reading.safe, reading.rule) == (False, "invalid")
     assert both.check_safety(["x"] * D).reason == "non-finite state"
+
+
+def test_a_reading_is_true_only_when_it_is_safe(parts, both):
+    """As printed the answer is a tuple, and ``if monitor.check_safety(state)`` is true on every alarm."""
+    center = parts.kmeans.cluster_centers_[0]
+    both.reset()
+    for reading in (both.check_safety(center), both.check_safety(center + 1e3), both.check_input(np.nan)):
+        assert bool(reading) == reading.safe
+    assert both.check_safety(center)
+    assert not both.check_safety(center + 1e3)
+
+
+@given(state=arrays(np.float64, D, elements=st.floats(-50.0, 50.0) | st.floats(allow_nan=True, allow_infinity=True)))
+@PROPERTY
+def test_one_state_is_as_far_as_it_is_among_many(monitor, state):
+    many, one = float(monitor.distance(state[None])[0]), monitor.check_safety(state).distance
+    if np.isfinite(many):
+        assert one == pytest.approx(many, rel=1e-12, abs=1e-12 * (1.0 + np.abs(state).max()))
+    else:
+        assert not one < 1e150  # near the largest square root one may overflow and the other not
+    assert monitor.check_safety(state.tolist()) == monitor.check_safety(state) or np.isnan(one)
+
+
+@given(st.lists(st.floats(-0.05, 0.05) | st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=80))
+@settings(PROPERTY, max_examples=50)
+def test_the_live_feed_is_judged_as_the_whole_path_and_goes_on_after_a_restart(both, values):
+    both.reset()
+    readings, fired = [], both.alarms(log_returns=np.array(values))
+    for value in values:
+        both.restore(json.loads(json.dumps(both.state(), allow_nan=False)))
+        readings.append(both.check_input(value))
+    np.testing.assert_array_equal([not reading for reading in readings], np.any(list(fired.values()), axis=0))
+
+
+def test_the_path_that_sets_a_threshold_is_safe_at_its_largest_value():
+    """A threshold is the largest value that is safe, for the live monitor and for `alarms` alike."""
+    returns, line = feed(199, seed=5), np.array([[0.0]])
+    monitor = SafetyMonitor(np.ones((9, 1)), line, calibration_paths=np.ones((199, 100, 1)), metric="euclidean")
+    assert monitor.check_safety(np.ones(1)).distance == monitor.threshold == 1.0
+    assert monitor.check_safety(np.ones(1))
+    assert not monitor.alarms(np.ones((100, 1)))["distance"].any()
+    assert not monitor.check_safety(np.nextafter(np.ones(1), 2.0))
+    both = SafetyMonitor(  # states that never move: the input rules alone set the thresholds
+        np.ones((9, 1)),
+        line,
+        calibration_paths=np.ones((199, 100, 1)),
+        calibration_returns=returns,
+        metric="euclidean",
+    )
+    statistics = both._rules.statistics(returns)[:, 60:]
+    reached = np.argwhere(statistics == np.array(both._limits))
+    assert len(reached) == 1
+    path, bar, _ = (int(i) for i in reached[0])
+    both.reset()
+    readings = [both.check_input(value) for value in returns[path].tolist()][60:]
+    assert readings[bar].distance == readings[bar].threshold
+    assert readings[bar]
+    assert not np.any([alarm[60 + bar] for alarm in both.alarms(log_returns=returns[path]).values()])
+
+
+@pytest.mark.parametrize("name", ["centroids_", "cluster_centers_"])
+def test_the_centroids_may_be_an_array_or_be_had_from_what_has_them(parts, monitor, name):
+    centers = parts.kmeans.cluster_centers_
+    for source in (centers, centers.tolist(), SimpleNamespace(**{name: centers})):
+        other = SafetyMonitor(parts.train, source, calibration_paths=parts.calibration, false_kill=0.05)
+        assert other.thresholds == monitor.thresholds
+
+
+@pytest.mark.parametrize("centroids", [np.zeros(D), np.full((2, D), np.inf), [["a"]], np.zeros((0, D))])
+def test_what_are_no_centroids_is_refused(parts, centroids):
+    with pytest.raises(ValueError, match="kmeans must"):
+        SafetyMonitor(parts.train, centroids, calibration_paths=parts.calibration)
+
+
+class Detector:
+    """Two features of the returns, and the regime by the first: what `for_detector` asks of a detector."""
+
+    warm_up = 70
+
+    def transform(self, paths):
+        smooth = np.cumsum(np.abs(paths), axis=1) / np.arange(1, paths.shape[1] + 1)
+        return np.stack([smooth, paths], axis=-1)
+
+    def predict(self, paths):
+        return (self.transform(paths)[..., 0] > 0.007).astype(np.int8)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_detector_gets_the_monitor_that_is_made_by_hand(own):
+    returns, detector = feed(400, seed=6, n_bars=170), Detector()
+    states = detector.transform(returns)[:, 70:]
+    regime = detector.predict(returns)[:200, 70:]
+    centroids = np.stack([states[:200][regime == k].mean(axis=0) for k in (0, 1)])
+    if own:
+        centroids = detector.centroids_ = np.array([[0.007, 0.0], [0.02, 0.0]])
+    by_hand = SafetyMonitor(
+        states[:200], centroids, calibration_paths=states[200:], calibration_returns=returns[200:], false_kill=0.1
+    )
+    monitor = SafetyMonitor.for_detector(detector, returns, false_kill=0.1)
+    assert monitor.thresholds == pytest.approx(by_hand.thresholds, rel=1e-12)
+    assert (monitor.horizon, monitor.n_calibration) == (100, 150)
+
+
+def test_a_monitor_of_a_detector_stops_as_often_as_stated():
+    detector = Detector()
+    monitor = SafetyMonitor.for_detector(detector, feed(1200, seed=7, n_bars=170), false_kill=0.05)
+    fresh = feed(1000, seed=8, n_bars=170)
+    fired = monitor.alarms(detector.transform(fresh)[:, 70:], fresh)
+    low, high = false_kill_interval(monitor.n_calibration, 1000, false_kill=0.05, level=0.998)
+    assert low <= np.any(list(fired.values()), axis=0).any(axis=1).mean() <= high
+
+
+@pytest.mark.parametrize(
+    ("returns", "message"),
+    [
+        (feed(400, seed=0, n_bars=70), "normal_returns must have more bars than the warm-up, 70, got 70"),
+        (feed(40, seed=0, n_bars=170), "normal_returns must be at least 19 paths, got 15"),
+        (np.full((400, 170), 100.0), "must be a log return"),
+        (feed(400, seed=0, n_bars=170)[0], "normal_returns must be at least"),
+    ],
+)
+def test_returns_that_make_no_monitor_are_refused_before_the_detector_sees_them(returns, message):
+    with pytest.raises(ValueError, match=message):
+        SafetyMonitor.for_detector(SimpleNamespace(warm_up=70), returns)
+
+
+def test_the_room_opens_without_what_is_heavy():
+    """Every public name, not just the room, whose names load lazily."""
+    program = (
+        "import sys, companion.risk as risk; [getattr(risk, name) for name in risk.__all__];"
+        "print(*({'pandas', 'duckdb', 'sklearn', 'torch', 'scipy', 'numba', 'pyarrow'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert run.stdout.split() == []

@@ -31,11 +31,10 @@ def states(log_returns):
 def parts():
     train = MARKET.simulate(n_paths=40, n_steps=2060, seed=0)
     detector = RegimeDetector().fit(train.log_returns, train.regime[:, 1:])
-    kmeans = SimpleNamespace(cluster_centers_=detector.centroids_)
     warm = np.concatenate(list(states(train.log_returns[:20])))
     returns = MARKET.simulate(n_paths=N_PATHS, n_steps=N_BARS, seed=1).log_returns
     monitor = SafetyMonitor(
-        warm, kmeans, calibration_paths=states(returns), calibration_returns=returns, false_kill=FALSE_KILL
+        warm, detector, calibration_paths=states(returns), calibration_returns=returns, false_kill=FALSE_KILL
     )
     return SimpleNamespace(detector=detector, monitor=monitor)
 

@@ -25,7 +25,7 @@ class RMSNorm(nn.RMSNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Return x (…, width) divided by the root mean square of each row and multiplied by the weight."""
         if x.shape[-1:] != self.weight.shape:  # checked before compiled code runs
-            raise ValueError(f"x: expected shape (…, {len(self.weight)}), got {tuple(x.shape)}")
+            raise ValueError(f"x must have shape (…, {len(self.weight)}), got {tuple(x.shape)}")
         if x.device.type == "cpu" and x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
             return norm_operator(x, self.weight, self.eps)[0]
         return functional.rms_norm(x, self.normalized_shape, self.weight, self.eps)

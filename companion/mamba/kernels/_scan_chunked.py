@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from companion.mamba.kernels._scan_reference import softplus
+
 CHUNK = 64
 
 
@@ -30,7 +32,7 @@ def chunked_scan(
     if delta_bias is not None:
         delta = delta + delta_bias[:, None]
     if delta_softplus:
-        delta = functional.softplus(delta, threshold=100.0)
+        delta = softplus(delta)
     h = u.new_zeros(*u.shape[:2], A.shape[1]) if initial_state is None else initial_state.clone()
     outputs = [u[..., :0]]
     for part in zip(*(tensor.split(CHUNK, dim=-1) for tensor in (u, delta, B, C)), strict=True):

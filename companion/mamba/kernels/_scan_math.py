@@ -160,6 +160,12 @@ def _log1p_overload(w):  # type: ignore[no-untyped-def]
 
 
 @compiled(forceinline=True, **KERNEL)
+def softplus(x, real):  # type: ignore[no-untyped-def]
+    """log(1 + exp(x)) for a scalar of the type `real` inside compiled code."""
+    return max(x, real(0)) + log1p_unit(exp2(-abs(x) * real(LOG2_E)))
+
+
+@compiled(forceinline=True, **KERNEL)
 def logistic(x, real):  # type: ignore[no-untyped-def]
     """1 / (1 + exp(-x)) for a scalar of the type `real` inside compiled code."""
     w = exp2(-abs(x) * real(LOG2_E))

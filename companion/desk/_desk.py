@@ -1,0 +1,336 @@
+"""From a bar to a position: regime, safety, leverage, volatility, signal, size; one path for notebook and live."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from companion._checks import LARGEST_LOG_RETURN
+from companion.desk._decision import Bar, Decision, Quote
+from companion.desk._identity import fingerprint
+from companion.desk._signals import AlwaysLong, Signal
+from companion.regimes._clock import BarClock
+from companion.regimes._filter import RegimeFilter
+from companion.regimes._stepper import RegimeReading
+from companion.risk import (
+    DailyLossLimit,
+    DimmerSteps,
+    DrawdownBreaker,
+    InstrumentRules,
+    LimitReading,
+    Posture,
+    Reason,
+    SafetyMonitor,
+    SafetyReading,
+    SizingConfig,
+    StreamingVolatility,
+    TargetPosition,
+    apply_posture,
+    calculate_target_position,
+    dimmer,
+    strictest,
+)
+from companion.risk._decimal import from_float
+from companion.risk._instrument import Instrument
+from companion.risk._volatility import Estimator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Leverage = DimmerSteps | Callable[[float], float]
+"""Steps of the dimmer, or any function from P(stable) to a leverage, such as `companion.risk.ramp`."""
+Check = SafetyReading | LimitReading
+
+
+class Desk:
+    """A detector, a monitor, limits and a sizing law, joined in one order.
+
+    Everything it is given is copied: two desks never disturb one another. It reads no clock and no file, and the same
+    inputs give the same decisions, so the same object serves a notebook, a backtest, a trading engine and a replay.
+
+    Parameters
+    ----------
+    detector : fitted RegimeFilter
+    monitor : SafetyMonitor, optional
+        Kill switch on the feed and on the detector's latent; without it neither is watched.
+    sizing : SizingConfig
+        The sizing law, per bar.
+    instrument : Instrument
+        Steps and limits of what is traded.
+    leverage : DimmerSteps or callable
+        From P(stable) to a leverage.
+    signal : Signal
+        The bet; by default the market as it is, long.
+    volatility : str
+        Estimator of the volatility per bar, one of `companion.risk.ESTIMATORS`. Range estimators need real opens and
+        highs; on series that copy them from the last close they read far too low.
+    window : int
+        Bars of that estimate.
+    daily_loss : DailyLossLimit, optional
+    drawdown : DrawdownBreaker, optional
+        Limits on equity; they latch.
+    bar : str
+        Time between two bars, in the notation of `pandas.Timedelta`; of no matter where bars have no time.
+    longest_gap : int
+        Bars from one to the next at most. Ten days admit the longest closing of an exchange since 1990; weekly bars are
+        refused all the same, at the fifth.
+
+    Raises
+    ------
+    ValueError
+        When an argument is out of range or the detector is not fitted.
+    """
+
+    def __init__(
+        self,
+        detector: RegimeFilter,
+        monitor: SafetyMonitor | None = None,
+        *,
+        sizing: SizingConfig,
+        instrument: Instrument,
+        leverage: Leverage | None = None,
+        signal: Signal | None = None,
+        volatility: Estimator = "close_to_close",
+        window: int = 21,
+        daily_loss: DailyLossLimit | None = None,
+        drawdown: DrawdownBreaker | None = None,
+        bar: str = "1D",
+        longest_gap: int = 10,
+    ) -> None:
+        self.sizing, self.instrument = sizing, InstrumentRules.of(instrument)
+        self._leverage_rule = DimmerSteps() if leverage is None else leverage
+        self._stepper, self._warm_up = detector.stepper(), detector.warm_up
+        self._monitor = copy.deepcopy(monitor)
+        self._limits = [copy.deepcopy(limit) for limit in (daily_loss, drawdown) if limit is not None]
+        self._signal = copy.deepcopy(signal) if signal is not None else AlwaysLong()
+        self._volatility = StreamingVolatility(window=window, estimator=volatility)
+        self._clock = BarClock.start(bar, longest_gap)
+        self._close = math.nan
+        self._dimmed = 0.0
+        self._held = Decimal(0)
+        self._sigma_bar = math.nan
+        self._watches_feed = self._monitor is not None and len(self._monitor.thresholds) > 1
+        if self._monitor is not None:
+            self._monitor.reset()
+        self._identity = fingerprint(
+            detector,
+            self._monitor,
+            self._limits,
+            self._signal,
+            sizing,
+            self.instrument,
+            leverage,
+            volatility,
+            window,
+            bar,
+        )
+        self._start = self.state()
+
+    def on_bar(
+        self, bar: Bar, *, quote: Quote | None = None, equity: Decimal | None, held: Decimal | None = None
+    ) -> Decision:
+        """Take one more bar, and say what to hold after it.
+
+        Bad data is no error: the answer is flat, or what the posture of a limit says, and the reasons say why. A bar
+        that is refused (a broken price, a time that can not be the next) changes nothing that the desk remembers.
+
+        Parameters
+        ----------
+        bar : Bar
+            The bar that has just closed.
+        quote : Quote, optional
+            Top of the book now; without one the position is sized with the close.
+        equity : Decimal or None
+            Balance and unrealized result, in the quote currency.
+        held : Decimal, optional
+            What is held now; by default the quantity of the last decision. Only postures that do not flatten ask.
+        """
+        held = self._held if held is None else held
+        checks: list[Check] = []
+        if self._limits:
+            day = "undated" if bar.time is None else bar.time.isoformat()[:10]
+            checks += [limit.check_equity(equity, day) for limit in self._limits]
+        reasons, leverage, sigma_bar, signal, target = [], 0.0, math.nan, math.nan, _NOTHING
+        reading, refusal = None, self._take(bar)
+        if refusal is not None:
+            reasons = [f"flat: bar refused: {refusal}"]
+        else:
+            log_return, self._close = math.log(bar.close / self._close), bar.close  # NaN at the first bar
+            reading = self._read(log_return, checks)
+            sigma_bar, signal = self._sigma_bar, self._signal.update(bar.close)
+            reasons, leverage = self._leverage(reading, log_return, checks)
+            target = calculate_target_position(
+                signal,
+                sigma_bar,
+                leverage=leverage,
+                equity=equity,
+                instrument=self.instrument,
+                config=self.sizing,
+                bid=None if quote is None else quote.bid,
+                ask=None if quote is None else quote.ask,
+                last_close=from_float(bar.close),
+            )
+            reasons += [reason.value for reason in target.reasons if not (reasons and reason is Reason.LEVERAGE_ZERO)]
+        posture = Posture.NORMAL
+        if alarms := [check for check in checks if not check]:
+            posture = strictest(*(_posture(check) for check in alarms))
+            reasons += [f"{_posture(check).value}: {check.reason}" for check in alarms]
+        self._held = apply_posture(posture, target.quantity, held)
+        return Decision(
+            bar=bar,
+            quote=quote,
+            equity=equity,
+            held=held,
+            quantity=self._held,
+            reasons=tuple(reasons),
+            posture=posture,
+            p_stable=math.nan if reading is None else reading.p_stable,
+            regime=-1 if reading is None else reading.regime,
+            n_bars=self._stepper.n_bars,
+            leverage=leverage,
+            sigma_bar=sigma_bar if sigma_bar == sigma_bar else math.nan,  # one NaN, so that decisions can be compared
+            signal=signal if signal == signal else math.nan,
+            fraction=target.fraction,
+            price=target.reference_price,
+            safety=tuple(checks),
+        )
+
+    def _take(self, bar: Bar) -> str | None:
+        """Take the bar into clock and volatility; or say why it can not be taken, and change nothing."""
+        try:
+            clock = self._clock.tick(bar.time)
+        except ValueError as error:
+            return str(error)
+        if 0.0 < bar.close < math.inf and abs(math.log(bar.close / self._close)) > LARGEST_LOG_RETURN:
+            return f"close must be a price, got {bar.close:g} after {self._close:g}"
+        volatility = self._volatility.update(bar.open, bar.high, bar.low, bar.close)
+        if not volatility.accepted:
+            return volatility.reason
+        self._clock, self._sigma_bar = clock, volatility.per_bar
+        return None
+
+    def _read(self, log_return: float, checks: list[Check]) -> RegimeReading | None:
+        """The detector's reading, None at the first bar; the monitor's checks of feed and latent join `checks`."""
+        if math.isnan(log_return):
+            return None
+        reading = self._stepper.update(log_return)
+        if self._monitor is not None:
+            if self._watches_feed:
+                checks.append(self._monitor.check_input(log_return))
+            checks.append(self._monitor.check_safety(reading.features))
+        return reading
+
+    def _leverage(
+        self, reading: RegimeReading | None, log_return: float, checks: list[Check]
+    ) -> tuple[list[str], float]:
+        """Reasons to hold nothing whatever the signal says, and the leverage."""
+        if reading is None:
+            return ["flat: the first bar has no return"], 0.0
+        if isinstance(self._leverage_rule, DimmerSteps):
+            self._dimmed = dimmer(reading.p_stable, steps=self._leverage_rule, previous=self._dimmed)
+        else:
+            self._dimmed = float(self._leverage_rule(reading.p_stable))
+        reasons = []
+        if not reading.warm:
+            reasons.append(f"flat: warming up, {reading.n_bars} of {self._warm_up + 1} bars")
+        if self.sizing.max_price_move is not None and abs(log_return) > self.sizing.max_price_move:
+            reasons.append(Reason.PRICE_MOVED.value)
+        unsafe = any(isinstance(check, SafetyReading) and not check for check in checks)
+        return reasons, 0.0 if reasons or unsafe else self._dimmed
+
+    def run(
+        self, bars: "pd.DataFrame | Iterable[Bar]", *, equity: Decimal | int | None, quotes: Iterable[Quote | None] = ()
+    ) -> list[Decision]:
+        """`on_bar` for each of many bars, with the same equity throughout.
+
+        Parameters
+        ----------
+        bars : DataFrame or iterable of Bar
+            A table has columns ``open``, ``high``, ``low``, ``close``, and dates as its index, as
+            `companion.datasets.read_bars` gives it.
+        equity : Decimal, int or None
+            In the quote currency.
+        quotes : iterable of Quote, optional
+            One a bar; where they end, or for None, the position is sized with the close.
+        """
+        amount = None if equity is None else Decimal(equity)
+        return [self.on_bar(bar, quote=quote, equity=amount) for bar, quote in _with_quotes(_as_bars(bars), quotes)]
+
+    def replay(self, decision: Decision) -> Decision:
+        """The decision again, from its inputs; the desk has to be where it was before it."""
+        return self.on_bar(decision.bar, quote=decision.quote, equity=decision.equity, held=decision.held)
+
+    def reset(self) -> None:
+        """Forget every bar, and what the limits have latched: begin anew as made."""
+        self.restore(self._start)
+
+    def state(self) -> dict[str, Any]:
+        """All that the desk remembers, as JSON types; `restore` takes it back exactly."""
+        return {
+            "desk": self._identity,
+            "clock": [self._clock.n_bars, self._clock.last, self._clock.zoned, self._clock.n_long],
+            "close": None if math.isnan(self._close) else self._close,
+            "dimmed": self._dimmed,
+            "held": str(self._held),
+            "stepper": self._stepper.state(),
+            "signal": self._signal.state(),
+            "volatility": self._volatility.state(),
+            "monitor": None if self._monitor is None else self._monitor.state(),
+            "limits": [limit.state() for limit in self._limits],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state` of a desk that was made with the same parts.
+
+        Raises
+        ------
+        ValueError
+            When it is that of another desk, or no state at all; the desk is then as it was.
+        """
+        if not isinstance(state, dict) or state.get("desk") != self._identity:
+            raise ValueError("state must be that of a desk made with the same parts and settings, got another")
+        before = self.state()
+        try:
+            self._set(state)
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            self._set(before)
+            raise ValueError(f"state must be what state() gave, got something else ({error!r})") from error
+
+    def _set(self, state: dict[str, Any]) -> None:
+        self._clock = BarClock(self._clock.bar, self._clock.longest_gap, *state["clock"])
+        self._close = math.nan if state["close"] is None else float(state["close"])
+        self._dimmed, self._held = float(state["dimmed"]), Decimal(state["held"])
+        self._stepper.restore(state["stepper"])
+        self._signal.restore(state["signal"])
+        self._volatility.restore(state["volatility"])
+        if self._monitor is not None:
+            self._monitor.restore(state["monitor"])
+        for limit, kept in zip(self._limits, state["limits"], strict=True):
+            limit.restore(kept)
+
+
+_NOTHING = TargetPosition(Decimal(0), (), 0.0, None)
+
+
+def _posture(alarm: Check) -> Posture:
+    """What an alarm demands: a limit says it itself, one of the monitor flattens."""
+    return alarm.posture if isinstance(alarm, LimitReading) else Posture.FLATTEN
+
+
+def _as_bars(bars: Any) -> Iterator[Bar]:
+    if not hasattr(bars, "columns"):
+        yield from bars
+        return
+    names = ["open", "high", "low", "close"]
+    if missing := [name for name in names if name not in bars.columns]:
+        raise ValueError(f"bars must have the columns open, high, low, close, got none called {', '.join(missing)}")
+    dated = getattr(bars.index.dtype, "kind", "") == "M"
+    times = bars.index.to_pydatetime() if dated else [None] * len(bars)
+    yield from map(Bar, times, *(bars[name].astype("float64").tolist() for name in names))
+
+
+def _with_quotes(bars: Iterator[Bar], quotes: Iterable[Quote | None]) -> Iterator[tuple[Bar, Quote | None]]:
+    following = iter(quotes)
+    for bar in bars:
+        yield bar, next(following, None)

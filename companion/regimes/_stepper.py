@@ -1,0 +1,186 @@
+"""One path, bar by bar: from a raw log return to a reading, by a fitted detector as it was when it was asked."""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from companion._checks import LARGEST_LOG_RETURN, Floats, check_count, check_series
+from companion.regimes._confidence import PlattCalibration
+from companion.regimes._features import Feature
+from companion.regimes._latent import Latent
+from companion.regimes._packing import fingerprint, pack, unpack
+from companion.regimes._rules import Linear, Rule, TwoMeans
+
+
+@dataclass(frozen=True)
+class RegimeReading:
+    """What a detector says after one more bar.
+
+    Attributes
+    ----------
+    p_chaos : float
+        Calibrated, filtered probability that the regime is chaos.
+    regime : int
+        0 stable, 1 chaos, after hysteresis.
+    confidence : float
+        The uncalibrated confidence in the stable regime, in [0, 1].
+    n_bars : int
+        Bars seen so far, this one included.
+    warm : bool
+        Whether the detector has seen its warm-up; before that, the reading leans on where the filter started.
+    features : ndarray of shape (n_features,)
+        What the detector looked at: for the neural ones the latent, which `SafetyMonitor.check_safety` takes.
+    """
+
+    p_chaos: float
+    regime: int
+    confidence: float
+    n_bars: int
+    warm: bool
+    features: Floats = field(compare=False, repr=False)
+
+    @property
+    def p_stable(self) -> float:
+        """Calibrated, filtered probability that the regime is stable: 1 - `p_chaos`."""
+        return 1.0 - self.p_chaos
+
+
+class RegimeStepper:
+    """A fitted detector on one path; made by `RegimeFilter.stepper`, which says what its arguments are."""
+
+    def __init__(
+        self,
+        feature: Feature,
+        rule: Rule,
+        calibration: PlattCalibration,
+        *,
+        enter_chaos: float,
+        leave_chaos: float,
+        warm_up: int,
+    ) -> None:
+        self._feature, self._rule = feature, rule
+        self._slope, self._intercept = calibration.slope, calibration.intercept
+        self._enter_chaos, self._leave_chaos, self._warm_up = enter_chaos, leave_chaos, warm_up
+        self._state = feature.start(1)
+        self._regime = self._n_bars = 0
+
+    @cached_property
+    def _identity(self) -> str:
+        return fingerprint(
+            self._feature,
+            self._rule,
+            [self._slope, self._intercept, self._enter_chaos, self._leave_chaos, self._warm_up],
+        )
+
+    @property
+    def n_bars(self) -> int:
+        """Bars seen so far."""
+        return self._n_bars
+
+    def update(self, log_return: float) -> RegimeReading:
+        """Take one more bar; a refused one (`ValueError`) leaves the stepper as it was."""
+        value = _checked(log_return)
+        features = self._advance(value)
+        score, confidence = self._judge(features)
+        p_chaos = _logistic(self._slope * score + self._intercept)
+        if p_chaos >= self._enter_chaos:
+            self._regime = 1
+        elif p_chaos <= self._leave_chaos:
+            self._regime = 0
+        self._n_bars += 1
+        return RegimeReading(p_chaos, self._regime, confidence, self._n_bars, self._n_bars > self._warm_up, features)
+
+    def _advance(self, log_return: float) -> Floats:
+        """Features (n_features,) after one more bar."""
+        features, self._state = self._feature.advance(np.array([log_return]), self._state)
+        return features[0]
+
+    def _judge(self, features: Floats) -> tuple[float, float]:
+        """Score and confidence of features (n_features,)."""
+        if isinstance(self._rule, Linear):
+            score = float(features @ self._rule.weight) + self._rule.bias
+            return score, _logistic(-score)
+        if isinstance(self._rule, TwoMeans):
+            apart = self._rule.centroids_ - features
+            stable, chaos = np.einsum("ij,ij->i", apart, apart).tolist()
+            return stable - chaos, _logistic(math.sqrt(chaos) - math.sqrt(stable))
+        return float(self._rule.score(features)), float(self._rule.confidence(features))
+
+    def state(self) -> dict[str, Any]:
+        """All that it remembers, as JSON types; `restore` takes it back exactly."""
+        return {
+            "detector": self._identity,
+            "n_bars": self._n_bars,
+            "regime": self._regime,
+            "feature": pack(self._state),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`; ValueError if it is no state, or that of another detector: all stays as it was."""
+        try:
+            detector, feature = state["detector"], unpack(state["feature"])
+            n_bars, regime = check_count("n_bars", state["n_bars"], least=0), int(state["regime"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"state must be what state() gave, got something else ({error!r})") from error
+        if detector != self._identity:
+            raise ValueError("state must be that of the same detector, fitted and set alike, got another's")
+        fresh = self._feature.start(1)
+        expected = self._feature.advance(np.zeros(1), fresh)[1] if n_bars else fresh
+        if regime not in (0, 1) or _shape(feature) != _shape(expected):
+            raise ValueError("state must be what state() gave, got one that has been changed")
+        self._n_bars, self._regime, self._state = n_bars, regime, feature
+
+
+class LatentStepper(RegimeStepper):
+    """The same on the latent of a Mamba: its state is its own, so that the compiled step may overwrite it."""
+
+    def __init__(self, feature: Latent, rule: Rule, calibration: PlattCalibration, **settings: Any) -> None:
+        super().__init__(feature, rule, calibration, **settings)
+        self._stepper = feature.stepper
+        self._inputs = np.empty((1, self._stepper.n_features), np.float32)  # as the model was trained
+        self._latent = np.empty((1, self._stepper.d_model), self._stepper.dtype)
+
+    def _advance(self, log_return: float) -> Floats:
+        from companion.mamba._features import features_of_one
+
+        self._inputs[0] = features_of_one(log_return)
+        self._stepper.step_in_place(self._inputs.astype(self._stepper.dtype, copy=False), self._state, self._latent)
+        return self._latent[0].astype(np.float64)
+
+
+def stepper_of(feature: Feature, rule: Rule, calibration: PlattCalibration, **settings: Any) -> RegimeStepper:
+    """The stepper that suits the feature."""
+    if isinstance(feature, Latent):
+        return LatentStepper(feature, rule, calibration, **settings)
+    return RegimeStepper(feature, rule, calibration, **settings)
+
+
+def _checked(log_return: Any) -> float:
+    if isinstance(log_return, float) and abs(log_return) <= LARGEST_LOG_RETURN:
+        return float(log_return)
+    if np.ndim(log_return) != 0:
+        raise ValueError(f"log_return must be one number, got shape {np.shape(log_return)}")
+    value = float(check_series([log_return], name="log_return")[0])
+    if not abs(value) <= LARGEST_LOG_RETURN:
+        raise ValueError(
+            f"log_return must be a log return, a number between ±{LARGEST_LOG_RETURN:g}, got {value}: "
+            "the logarithm of a price over the price before"
+        )
+    return value
+
+
+def _logistic(x: float) -> float:
+    if x >= 0.0:
+        return 1.0 / (1.0 + math.exp(-x))
+    w = math.exp(x)
+    return w / (1.0 + w)
+
+
+def _shape(state: Any) -> Any:
+    """Shapes and types of a state, whatever it is made of."""
+    if isinstance(state, tuple):
+        return tuple(_shape(part) for part in state)
+    return None if state is None else (state.shape, state.dtype)

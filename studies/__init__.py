@@ -1,0 +1,1 @@
+"""Long experiments whose results ship with the package as data; see `README.md`."""
