@@ -1,4 +1,4 @@
-"""The directive ``{data-cards}``: one section a series that `companion.datasets` ships, as its card has it."""
+"""The directives ``{data-cards}`` and ``{study-cards}``: a table a series or study that ships, as its card has it."""
 
 import inspect
 
@@ -6,7 +6,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from companion.datasets import CARDS, DataCard
+from companion.datasets import CARDS, DataCard, load_study
+from companion.datasets._studies import STORED, study_names
 
 
 def prose(text: str) -> nodes.paragraph:
@@ -28,11 +29,25 @@ def rows(card: DataCard) -> list[tuple[str, nodes.Node]]:
     ]
 
 
-def table(card: DataCard) -> nodes.table:
-    """Return the card as a table of two columns."""
+def study_rows(name: str) -> list[tuple[str, nodes.Node]]:
+    """Return what the card of a study says, in the same form."""
+    study = load_study(name)
+    card = study.attrs["card"]
+    columns = (prose(f"`{column}`: {meaning}") for column, meaning in card["columns"].items())
+    return [
+        ("Key", prose(f"`{name}`")),
+        *((label.capitalize(), prose(card[label])) for label in ("question", "how", "cost")),
+        ("Command", prose(f"`{card['command']}`")),
+        ("Lines", prose(f"{len(study)}")),
+        ("Columns", nodes.bullet_list("", *(nodes.list_item("", column) for column in columns))),
+    ]
+
+
+def table(content: list[tuple[str, nodes.Node]]) -> nodes.table:
+    """Return a card as a table of two columns."""
     body = nodes.tbody()
-    for heading, content in rows(card):
-        body += nodes.row("", nodes.entry("", prose(heading)), nodes.entry("", content))
+    for heading, node in content:
+        body += nodes.row("", nodes.entry("", prose(heading)), nodes.entry("", node))
     columns = nodes.colspec(colwidth=20), nodes.colspec(colwidth=80)
     return nodes.table("", nodes.tgroup("", *columns, body, cols=2), classes=["data-card", "colwidths-given"])
 
@@ -46,13 +61,26 @@ class DataCards(SphinxDirective):
         sections: list[nodes.Node] = []
         for card in CARDS.values():
             anchor = nodes.make_id(f"data-{card.name}")
-            section = nodes.section("", nodes.title(text=card.title), table(card), ids=[anchor])
+            section = nodes.section("", nodes.title(text=card.title), table(rows(card)), ids=[anchor])
             self.state.document.note_explicit_target(section, section)
             sections.append(section)
         return sections
 
 
+class StudyCards(SphinxDirective):
+    """All studies, by name."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build a table a study, under its title."""
+        built: list[nodes.Node] = []
+        for name in study_names():
+            self.env.note_dependency(str(STORED / f"{name}.json"))
+            built += [nodes.rubric(text=load_study(name).attrs["card"]["title"]), table(study_rows(name))]
+        return built
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directive."""
     app.add_directive("data-cards", DataCards)
+    app.add_directive("study-cards", StudyCards)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from companion._checks import LARGEST_LOG_RETURN
 from companion.errors import InputError
 
 Prices = TypeVar("Prices", pd.Series, pd.DataFrame)
@@ -102,8 +103,12 @@ def _check_column(values: pd.Series, source: str, complete: bool) -> None:
     if field == "volume":
         if (row := _first(array < 0)) is not None:
             _fail(source, field, row, values.index, f"volume is {array[row]:g}: give zero or more")
-    elif (row := _first(array <= 0)) is not None:
+        return
+    if (row := _first(array <= 0)) is not None:
         _fail(source, field, row, values.index, f"price is {array[row]:g}: prices are above zero")
+    if (row := _first(np.abs(np.diff(np.log(array))) > LARGEST_LOG_RETURN)) is not None:
+        jump = f"price is {array[row + 1]:g} after {array[row]:g}"
+        _fail(source, field, row + 1, values.index, f"{jump}, which no market does: mend the price or remove the row")
 
 
 def log_returns(close: pd.Series) -> pd.Series:

@@ -38,7 +38,6 @@ from ._scores import expected_calibration_error as expected_calibration_error
 from ._scores import reliability_curve as reliability_curve
 from ._stress import add_noise as add_noise
 from ._stress import carry_forward as carry_forward
-from ._stress import distorted_market as distorted_market
 from ._stress import drop_unseen as drop_unseen
 from ._stress import hold_last as hold_last
 from ._stress import random_gaps as random_gaps

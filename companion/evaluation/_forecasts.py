@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from companion._checks import Floats, as_paths
+from companion._checks import Floats, as_paths, check_count
 
 
 def realized_variance(log_returns: ArrayLike, horizon: int) -> Floats:
@@ -24,8 +24,8 @@ def realized_variance(log_returns: ArrayLike, horizon: int) -> Floats:
         Bar t looks at t + 1 to t + horizon, and at nothing else.
     """
     paths, single = as_paths(log_returns, name="log_returns")
-    if not 1 <= horizon < paths.shape[1]:
-        raise ValueError(f"horizon = {horizon} must lie between 1 and the number of bars less one")
+    if check_count("horizon", horizon) >= paths.shape[1]:
+        raise ValueError(f"horizon must be below the {paths.shape[1]} bars of the returns, got {horizon}")
     mean = sliding_window_view(paths[:, 1:] ** 2, horizon, axis=1).mean(axis=-1)
     return mean[0] if single else mean
 
@@ -48,10 +48,11 @@ def qlike(realized: ArrayLike, forecast: ArrayLike) -> Floats:
     """
     true, said = np.asarray(realized, dtype=np.float64), np.asarray(forecast, dtype=np.float64)
     if true.shape != said.shape:
-        raise ValueError(f"forecast has shape {said.shape}, but realized has {true.shape}")
+        raise ValueError(f"forecast must have the shape of realized, {true.shape}, got {said.shape}")
     for name, values in (("realized", true), ("forecast", said)):
-        if not (np.isfinite(values) & (values > 0)).all():
-            raise ValueError(f"{name} holds a value that is not above zero and finite")
+        wrong = ~(np.isfinite(values) & (values > 0))
+        if wrong.any():
+            raise ValueError(f"{name} must hold positive finite variances, got {values[wrong][0]}")
     ratio = true / said
     return np.asarray(ratio - np.log(ratio) - 1.0)
 
@@ -96,19 +97,24 @@ def diebold_mariano(loss: ArrayLike, other_loss: ArrayLike, *, horizon: int, lag
     """
     one, other = np.asarray(loss, dtype=np.float64), np.asarray(other_loss, dtype=np.float64)
     if one.ndim != 1 or one.shape != other.shape:
-        raise ValueError(f"loss has shape {one.shape}, other_loss {other.shape}: give two series of one length")
+        raise ValueError(
+            f"loss and other_loss must be two series of one length, got shapes {one.shape} and {other.shape}"
+        )
     difference, n = one - other, one.size
     if not np.isfinite(difference).all():
-        raise ValueError("loss or other_loss holds a value that is not finite")
-    lags = max(3 * horizon, int(1.3 * np.sqrt(n))) if lags is None else lags
-    if not (horizon >= 1 and lags >= 0 and 2 * max(horizon, lags) < n):
-        raise ValueError(f"horizon = {horizon} and lags = {lags} must be at least 1 and 0, and below half of {n} bars")
+        raise ValueError(
+            f"loss and other_loss must be finite, got {difference[~np.isfinite(difference)][0]} as a difference"
+        )
+    check_count("horizon", horizon)
+    lags = max(3 * horizon, int(1.3 * np.sqrt(n))) if lags is None else check_count("lags", lags, least=0)
+    if not 2 * max(horizon, lags) < n:
+        raise ValueError(f"horizon and lags must be below half of the {n} bars, got {horizon} and {lags}")
     centered = difference - difference.mean()
     covariance = [centered[k:] @ centered[: n - k] / n for k in range(lags + 1)]
     weights = 1.0 - np.arange(1, lags + 1) / (lags + 1)
     variance = covariance[0] + 2.0 * weights @ covariance[1:]
     if not variance > 0.0:
-        raise ValueError("loss and other_loss differ by a constant: there is nothing to test")
+        raise ValueError(f"loss and other_loss must differ by more than a constant, got {difference[0]} at every bar")
     small_sample = np.sqrt((n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n)
     error = float(np.sqrt(variance / n) / small_sample)
     statistic = float(difference.mean() / error)
@@ -133,7 +139,7 @@ class LogVarianceRegression:
         """Regress log `realized` (n,) on `features` (n, n_features); ValueError on a variance that is not positive."""
         x, y = np.asarray(features, dtype=np.float64), np.asarray(realized, dtype=np.float64)
         if not (y > 0).all():
-            raise ValueError("realized holds a variance that is not above zero: it has no logarithm")
+            raise ValueError(f"realized must hold positive variances, which have a logarithm, got {y[~(y > 0)][0]}")
         coefficients = np.asarray(
             np.linalg.lstsq(np.insert(x, 0, 1.0, axis=1), np.log(y), rcond=None)[0], dtype=np.float64
         )
@@ -167,8 +173,12 @@ def expanding_forecast(features: ArrayLike, log_returns: ArrayLike, *, horizon: 
     """
     x, n_bars = np.asarray(features, dtype=np.float64), len(np.asarray(log_returns))
     realized = realized_variance(log_returns, horizon)
-    if every < 1 or not x.shape[-1] + 2 + horizon <= start < n_bars:
-        raise ValueError(f"start = {start} and every = {every}: too few bars before the first fit, or every below 1")
+    check_count("every", every)
+    fewest = x.shape[-1] + 2 + horizon
+    if not fewest <= check_count("start", start) < n_bars:
+        raise ValueError(
+            f"start must be at least {fewest}, for the first fit, and below the {n_bars} bars, got {start}"
+        )
     said = []
     for fit in range(start, n_bars, every):
         model = LogVarianceRegression.fit(x[: fit - horizon + 1], realized[: fit - horizon + 1])

@@ -46,15 +46,16 @@ def leak(detector: RegimeFilter, X: ArrayLike, *, every: int = 5) -> Leak:
     Raises
     ------
     ValueError
-        When there are too few paths or bars, or what the detector says never changes.
-    TypeError
-        When `detector` is something else, such as the `BayesCeiling`, which has no answer bar by bar.
+        When `detector` is something else, such as the `BayesCeiling`, which has no answer bar by bar; when there are
+        too few paths or bars, or what the detector says never changes.
 
     References
     ----------
     Sobol' (2001), "Global sensitivity indices for nonlinear mathematical models and their Monte Carlo estimates".
     Jansen (1999), "Analysis of variance designs for model output".
     """
+    if not isinstance(detector, RegimeFilter):
+        raise ValueError(f"detector must be a RegimeFilter, got {detector!r}")  # noqa: TRY004 - one kind of error
     check_is_fitted(detector, "calibration_")
     paths, _ = as_paths(X)
     if len(paths) < 3 or paths.shape[1] <= detector.warm_up:

@@ -1,20 +1,17 @@
-"""Ways to spoil what a detector reads: noise, bars that never came, another scale, a market it was not made for.
+"""Ways to spoil what a detector reads: noise, bars that never came, another scale.
 
-Each function takes clean returns, or a market, and gives the spoiled ones. The true regimes stay those of the clean
-bars, so that a score before and one after can be compared path by path.
+Each function takes clean returns and gives the spoiled ones; a market that the detector was not made for is
+`RegimeSwitchingHeston.scaled`. The true regimes stay those of the clean bars, so that a score before and one after can
+be compared path by path.
 """
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import lfilter
 
 from companion._checks import Floats, as_paths, check_positive, decay
-
-if TYPE_CHECKING:
-    from companion.heston import RegimeSwitchingHeston
 
 Mask = NDArray[np.bool_]
 
@@ -181,35 +178,3 @@ def rescale_to_unit(log_returns: ArrayLike, *, half_life: float, daily_volatilit
     root = np.sqrt(sums / weights)
     scaled = daily_volatility * np.divide(paths, root, out=np.zeros_like(paths), where=root > 0)
     return scaled[0] if single else scaled
-
-
-def distorted_market(
-    market: "RegimeSwitchingHeston", *, reversion: float = 1.0, volatility: float = 1.0, duration: float = 1.0
-) -> "RegimeSwitchingHeston":
-    """A market whose parameters are multiples of those of another one.
-
-    Parameters
-    ----------
-    market : RegimeSwitchingHeston
-    reversion : float
-        Of the speed at which the variance reverts; its stationary law stays the same, as `xi` grows with the root.
-    volatility : float
-        Of the volatility in both regimes; the variance path is the old one times the square.
-    duration : float
-        Of the mean time that is spent in each regime.
-
-    Raises
-    ------
-    ValueError
-        When a factor is not above zero, or the chain would have to leave a regime with a probability above one.
-    """
-    for name, factor in (("reversion", reversion), ("volatility", volatility), ("duration", duration)):
-        if not 0 < factor < np.inf:
-            raise ValueError(f"{name} = {factor} must be above zero")
-    scale, speed = volatility**2, np.sqrt(reversion)
-    regimes = tuple(
-        replace(p, kappa=p.kappa * reversion, theta=p.theta * scale, xi=p.xi * volatility * speed, v0=p.v0 * scale)
-        for p in market.regimes
-    )
-    stay = np.eye(len(regimes))
-    return replace(market, regimes=regimes, transition=stay + (market.transition - stay) / duration)

@@ -11,7 +11,6 @@ from ._params import HestonParams as HestonParams
 from ._pricing import characteristic_function as characteristic_function
 from ._pricing import heston_call_price as heston_call_price
 from ._pricing import heston_put_price as heston_put_price
-from ._random_market import random_market as random_market
 from ._simulate import HestonPaths as HestonPaths
 from ._simulate import simulate_heston as simulate_heston
 from ._simulate import simulate_heston_terminal as simulate_heston_terminal

@@ -5,7 +5,8 @@ from typing import Literal
 
 import lets_be_rational
 
-from companion._checks import check_positive
+from companion._checks import check_finite
+from companion.heston._params import check_rate, check_scale
 
 
 def implied_volatility(
@@ -47,10 +48,9 @@ def implied_volatility(
         If no positive volatility gives `price`, since it is not inside its no-arbitrage bounds, or if another argument
         is out of range; the message names it.
     """
-    s0, strike = check_positive("s0", s0), check_positive("strike", strike)
-    maturity = check_positive("maturity", maturity)
-    if not math.isfinite(rate):
-        raise ValueError(f"rate must be finite, got {rate!r}")
+    price, s0, strike = check_finite("price", price), check_scale("s0", s0), check_scale("strike", strike)
+    maturity = check_scale("maturity", maturity)
+    rate = check_rate(rate, maturity)
     if option not in ("call", "put"):
         raise ValueError(f"option must be 'call' or 'put', got {option!r}")
     discount = math.exp(-rate * maturity)

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log1p
 
-from companion._checks import check_positive
-from companion.heston._params import HestonParams
+from companion.heston._params import HestonParams, check_rate, check_scale
 
 ANGLES = np.linspace(-0.75, 0.75, 9)  # of the rays to choose from; the middle one is the real axis
 START, END = -38.0, 38.0  # of log |u|; what lies beyond is below 1e-16 of the integral
@@ -17,6 +16,7 @@ GROWTH = 4.0  # in the logarithm: a ray may cost two digits
 STEP = 0.1  # in log |u|
 TOLERANCE = 1e-12
 MOST_HALVINGS = 8
+MOST_POINTS = 5_000_000
 
 
 def heston_call_price(params: HestonParams, *, s0: float, strike: float, maturity: float, rate: float = 0.0) -> float:
@@ -57,13 +57,8 @@ def heston_call_price(params: HestonParams, *, s0: float, strike: float, maturit
     """
     if not isinstance(params, HestonParams):
         raise ValueError(f"params must be HestonParams, got {params!r}")  # noqa: TRY004 - one kind of error for arguments
-    s0, strike, maturity = (
-        check_positive("s0", s0),
-        check_positive("strike", strike),
-        check_positive("maturity", maturity),
-    )
-    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not abs(rate * maturity) < 700:
-        raise ValueError(f"rate must be a number, and rate times maturity within ±700, got {rate!r}")
+    s0, strike, maturity = check_scale("s0", s0), check_scale("strike", strike), check_scale("maturity", maturity)
+    rate = check_rate(rate, maturity)
     discount = math.exp(-rate * maturity)
     forward = s0 / discount
     integral = _integral(params, maturity, math.log(forward / strike))
@@ -105,7 +100,10 @@ def _integral(params: HestonParams, maturity: float, moneyness: float) -> float:
     """Lewis's integral: the trapezoidal rule in log x along the best ray, its step halved until nothing changes."""
 
     def total(first: float, step: float) -> float:
-        t = first + step * np.arange(math.ceil((end - first) / step))
+        count = math.ceil((end - first) / step)
+        if count > MOST_POINTS:
+            raise ArithmeticError(f"the price integral would take {count:,} points: its variance is all rounding")
+        t = first + step * np.arange(count)
         size, phase = _integrand(t, angle, params, maturity, moneyness)
         return step * float((np.exp(size) * np.cos(phase)).sum())
 

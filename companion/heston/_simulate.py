@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from companion._checks import check_count, check_positive
-from companion.heston._params import HestonParams
+from companion._checks import check_count
+from companion.heston._params import HestonParams, check_scale
 from companion.heston.kernels._blocks import for_blocks
 from companion.heston.kernels._random import key_from_seed
 from companion.heston.kernels._schemes import LANES, euler_block, qe_block
@@ -58,8 +58,9 @@ def simulate_heston(
     ``"euler"`` is Euler in (log price, variance) with full truncation (Lord, Koekkoek & van Dijk 2010): the variance
     may go below zero in between, drift and diffusion use its positive part, which is also what is returned.
 
-    The Feller condition may be broken. Path i depends on `seed` and i only: not on the number of paths or threads,
-    nor on the machine.
+    The Feller condition may be broken, and `xi`, `kappa`, `theta` and `v0` may tend to zero: both schemes then tend to
+    the same limit. Both ask for a `dt` that is short against ``1 / kappa``. Path i depends on `seed` and i only: not on
+    the number of paths or threads, nor on the machine.
 
     Parameters
     ----------
@@ -72,6 +73,8 @@ def simulate_heston(
         Price at the start.
     scheme : {"qe", "euler"}
     seed : int or numpy.random.Generator
+        The same integer means the same random numbers to `RegimeSwitchingHeston.simulate` and to `bayes_filter`: give
+        them different ones where they shall be independent.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def _simulate(
     if scheme not in ("qe", "euler"):
         raise ValueError(f"scheme must be 'qe' or 'euler', got {scheme!r}")
     n_paths, n_steps = check_count("n_paths", n_paths), check_count("n_steps", n_steps)
-    dt, s0, key = check_positive("dt", dt), check_positive("s0", s0), key_from_seed(seed)
+    dt, s0, key = check_scale("dt", dt), check_scale("s0", s0), key_from_seed(seed)
     shape = (n_paths, 1 if terminal else n_steps + 1)
     price, variance = np.empty(shape), np.empty(shape)
     kernel = qe_block if scheme == "qe" else euler_block

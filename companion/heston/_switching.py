@@ -5,14 +5,15 @@ change. Within a bar the variance follows full-truncation Euler in a few substep
 (not an approximation of one), so that `companion.heston._bayes_filter` can know it exactly.
 """
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from companion._checks import check_count, check_positive
-from companion.heston._params import HestonParams
+from companion._checks import check_count, check_positive, check_seed
+from companion.heston._chain import check_transition, stationary_law
+from companion.heston._params import HestonParams, check_scale
 from companion.heston.kernels._blocks import for_blocks
 from companion.heston.kernels._random import key_from_seed
 from companion.heston.kernels._regime_scheme import simulate_block
@@ -44,30 +45,15 @@ class RegimePaths:
         return np.diff(np.log(self.price), axis=1)
 
 
-def _check_transition(transition: Any, n_regimes: int) -> NDArray[np.float64]:
-    try:
-        matrix = np.array(transition, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"transition must be a matrix of numbers: {error}") from error
-    if matrix.shape != (n_regimes, n_regimes):
-        raise ValueError(f"transition must have shape ({n_regimes}, {n_regimes}), got {matrix.shape}")
-    if not np.all((matrix >= 0) & (matrix <= 1)):
-        raise ValueError(f"transition must hold probabilities in [0, 1], got {matrix.tolist()}")
-    if not np.allclose(matrix.sum(axis=1), 1.0, rtol=0, atol=1e-9):
-        raise ValueError(f"transition must have rows that sum to 1, got sums {matrix.sum(axis=1).tolist()}")
-    matrix.flags.writeable = False
-    return matrix
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
-def _stationary(transition: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The law that the chain keeps: ``pi @ transition = pi``, ``sum(pi) = 1``."""
-    n = len(transition)
-    equations = np.vstack([transition.T - np.eye(n), np.ones(n)])
-    law, _, rank, _ = np.linalg.lstsq(equations, np.append(np.zeros(n), 1.0), rcond=None)
-    if rank < n:
-        raise ValueError(f"transition must have a single stationary law, got {transition.tolist()}")
-    law = np.maximum(law, 0.0)
-    return law / law.sum()
+def _random_params(
+    rng: np.random.Generator, kappa: float, theta: float, *, rho: tuple[float, float], mu: tuple[float, float]
+) -> HestonParams:
+    xi = math.sqrt(2 * kappa * theta) * rng.uniform(0.5, 1.1)
+    return HestonParams(mu=rng.uniform(*mu), kappa=kappa, theta=theta, xi=xi, rho=rng.uniform(*rho), v0=theta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,15 +84,15 @@ class RegimeSwitchingHeston:
         thetas = [params.theta for params in regimes]
         if thetas != sorted(thetas):
             raise ValueError(f"regimes must be ordered from calm to turbulent, got theta {thetas}")
-        transition = _check_transition(self.transition, len(regimes))
+        transition = check_transition(self.transition, len(regimes))
         object.__setattr__(self, "regimes", regimes)
         object.__setattr__(self, "transition", transition)
-        _stationary(transition)
+        stationary_law(transition)
 
     @property
     def stationary(self) -> NDArray[np.float64]:
         """Share of the bars spent in each regime, shape (n_regimes,)."""
-        return _stationary(self.transition)
+        return stationary_law(self.transition)
 
     @property
     def mean_durations(self) -> NDArray[np.float64]:
@@ -128,6 +114,68 @@ class RegimeSwitchingHeston:
     def slow_reverting(cls) -> "RegimeSwitchingHeston":
         """A variant whose variance reverts slower and whose spells are three to four times as long."""
         return cls._two_regimes(kappa=(4.0, 4.0), xi=(0.28, 0.8), durations=(750.0, 250.0))
+
+    @classmethod
+    def random(cls, seed: int | np.random.Generator) -> "RegimeSwitchingHeston":
+        """A market of two regimes from the prior that the `universal` filter was trained on.
+
+        ================================  ===============  =====================
+        parameter, all independent        stable           chaos
+        ================================  ===============  =====================
+        speed of reversion, per year      3–45 (log)       × .8–1.8
+        root of `theta`, per year         9–16 %           `theta` × 2.5–9
+        `xi` / sqrt(2 `kappa` `theta`)    .5–1.1           .5–1.1
+        correlation                       −.8 to −.3       −.9 to −.4
+        drift, per year                   0–25 %           −60 to +10 %
+        mean duration, bars               150–900 (log)    × .15–.45
+        ================================  ===============  =====================
+
+        Draws are uniform, in the logarithm where that is said; × stands for a multiple of the stable value. The three
+        markets of the book lie inside: what an observer may believe who knows the kind of market, not its parameters.
+
+        Parameters
+        ----------
+        seed : int or numpy.random.Generator
+        """
+        check_seed(seed)
+        rng = np.random.default_rng(seed)
+        kappa, theta = _log_uniform(rng, 3.0, 45.0), rng.uniform(0.09, 0.16) ** 2
+        calm = _random_params(rng, kappa, theta, rho=(-0.8, -0.3), mu=(0.0, 0.25))
+        kappa, theta = kappa * rng.uniform(0.8, 1.8), theta * rng.uniform(2.5, 9.0)
+        chaos = _random_params(rng, kappa, theta, rho=(-0.9, -0.4), mu=(-0.6, 0.1))
+        bars = _log_uniform(rng, 150.0, 900.0)
+        enter, leave = 1 / bars, 1 / (bars * rng.uniform(0.15, 0.45))
+        return cls((calm, chaos), np.array([[1 - enter, enter], [leave, 1 - leave]]))
+
+    def scaled(
+        self, *, reversion: float = 1.0, volatility: float = 1.0, duration: float = 1.0
+    ) -> "RegimeSwitchingHeston":
+        """The market whose parameters are multiples of those of this one.
+
+        Parameters
+        ----------
+        reversion : float
+            Of the speed at which the variance reverts; its stationary law stays the same, as `xi` grows with the root.
+        volatility : float
+            Of the volatility in all regimes; the variance path is the old one times the square.
+        duration : float
+            Of the mean time that is spent in each regime.
+
+        Raises
+        ------
+        ValueError
+            If a factor is not positive and finite, or the chain would have to leave a regime with a probability above
+            one.
+        """
+        for name, factor in (("reversion", reversion), ("volatility", volatility), ("duration", duration)):
+            check_positive(name, factor)
+        scale, speed = volatility**2, np.sqrt(reversion)
+        regimes = tuple(
+            replace(p, kappa=p.kappa * reversion, theta=p.theta * scale, xi=p.xi * volatility * speed, v0=p.v0 * scale)
+            for p in self.regimes
+        )
+        stay = np.eye(len(regimes))
+        return replace(self, regimes=regimes, transition=stay + (self.transition - stay) / duration)
 
     @classmethod
     def _two_regimes(
@@ -165,6 +213,8 @@ class RegimeSwitchingHeston:
         first_path : int
             Number of the first path: ``first_path=7, n_paths=3`` gives the rows 7, 8 and 9 of a larger simulation.
         seed : int or numpy.random.Generator
+            The same integer means the same random numbers to `bayes_filter` and `simulate_heston`: give them different
+            ones where they shall be independent.
 
         Raises
         ------
@@ -172,7 +222,7 @@ class RegimeSwitchingHeston:
             If an argument is out of range; the message names it.
         """
         n_paths, n_steps = check_count("n_paths", n_paths), check_count("n_steps", n_steps)
-        dt, s0, substeps = check_positive("dt", dt), check_positive("s0", s0), check_count("substeps", substeps)
+        dt, s0, substeps = check_scale("dt", dt), check_scale("s0", s0), check_count("substeps", substeps)
         first_path = check_count("first_path", first_path, least=0)
         key, params = key_from_seed(seed), self.params_array()
         law, transition = np.cumsum(self.stationary), np.cumsum(self.transition, axis=1)

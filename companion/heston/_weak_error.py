@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from companion._checks import check_count, check_positive
-from companion.heston._params import HestonParams
+from companion._checks import check_count
+from companion.heston._params import LARGEST_EXPONENT, HestonParams, check_scale
 from companion.heston._pricing import heston_call_price
 from companion.heston._simulate import Scheme, simulate_heston_terminal
 from companion.heston.kernels._random import key_from_seed
@@ -77,11 +77,15 @@ def weak_error(
     ValueError
         If an argument is out of range; the message names it.
     """
-    maturity, n_paths = check_positive("maturity", maturity), check_count("n_paths", n_paths)
+    if not isinstance(params, HestonParams):
+        raise ValueError(f"params must be HestonParams, got {params!r}")  # noqa: TRY004 - one kind of error for arguments
+    maturity, n_paths, s0 = check_scale("maturity", maturity), check_count("n_paths", n_paths), check_scale("s0", s0)
+    if abs(params.mu * maturity) >= LARGEST_EXPONENT:
+        raise ValueError(f"params must keep mu times maturity within ±{LARGEST_EXPONENT:g}, got mu {params.mu!r}")
     if n_paths < 2:
         raise ValueError(f"n_paths must be at least 2, got {n_paths!r}")
     counts = [_n_steps(per_year, maturity) for per_year in steps_per_year]
-    levels = np.array([check_positive("strikes", strike) for strike in strikes])
+    levels = np.array([check_scale("strikes", strike) for strike in strikes])
     rng = np.random.default_rng(int(key_from_seed(seed)))
     exact = np.array(
         [heston_call_price(params, s0=s0, strike=k, maturity=maturity, rate=params.mu) for k in levels.tolist()]
@@ -138,7 +142,9 @@ def _controlled_mean(
     """Mean payoff and its standard error, shape (n_strikes,); the price is the control if its mean is known."""
     control, payoff = moments[0, 1], moments[0, 2]
     cross = moments[1, 2] - control * payoff
-    slope = cross / (moments[1, 1] - control**2) if known is not None else 0.0 * cross
+    spread = moments[1, 1] - control**2  # 0 where the price is certain, and then there is nothing to control
+    usable = spread > 0.0 if known is not None else np.zeros_like(spread, dtype=bool)
+    slope = np.divide(cross, spread, out=np.zeros_like(cross), where=usable)
     mean = payoff - slope * (control - (known - s0 if known is not None else 0.0))
     variance = moments[2, 2] - payoff**2 - slope * cross
     return mean, np.sqrt(np.maximum(variance, 0.0) / (n_paths - 1))

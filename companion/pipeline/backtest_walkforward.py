@@ -84,7 +84,11 @@ def run(config: BacktestConfig, inputs: Mapping[str, Path], output: Path, report
     need = config.first_test + max(config.refit_every, config.delay + 250)
     if len(table) < need:
         raise InputError(f"{inputs['regimes']}: {len(table)} days, but these settings need {need}; lower first_test")
-    levels = {name: source["config"][name] for name in ("enter_chaos", "leave_chaos")}
+    try:
+        levels = {name: source["config"][name] for name in ("enter_chaos", "leave_chaos")}
+    except (KeyError, TypeError) as error:
+        what = f"was not written by this version, lacks {error}"
+        raise InputError(f"{inputs['regimes']}: {what}; make it with `companion extract-regimes`") from error
     close = table["close"].iloc[config.first_test :]
     year = bars_per_year(close)
     regimes, failed = decide(table, config, report, levels=levels)

@@ -116,13 +116,16 @@ class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         labels = None if y is None else self._check_labels(y, paths.shape[1:] if single else paths.shape)
         _check_length(paths, self.warm_up)
         feature, rule = self._fit_parts(paths, labels)
+        if labels is None:
+            known, known_labels, calibrated_on = self._known_paths(paths, feature.rms_range)
+        else:
+            known, known_labels, calibrated_on = paths, labels, "the true regimes of the fitted paths"
         score = rule.score(feature.transform(paths)[:, self.warm_up :])
         _check_both_regimes(score > 0.0)
-        calibrated_on = "the true regimes of the fitted paths"
-        if labels is None:
-            known, labels, calibrated_on = self._known_paths(paths, feature.rms_range)
+        if known is not paths:
             score = rule.score(feature.transform(known)[:, self.warm_up :])
-        return self._take(feature, rule, PlattCalibration.fit(score, labels[:, self.warm_up :]), calibrated_on)
+        calibration = PlattCalibration.fit(score, known_labels[:, self.warm_up :])
+        return self._take(feature, rule, calibration, calibrated_on)
 
     def _take(self, feature: Feature, rule: Rule, calibration: PlattCalibration, calibrated_on: str) -> Self:
         """Be fitted."""
@@ -131,7 +134,7 @@ class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         return self.reset()
 
     def _known_paths(self, paths: Floats, rms_range: tuple[float, float] | None) -> tuple[Floats, Labels, str]:
-        """Simulated paths, their regimes and their name: at the scale of `paths`, or for a feature with one at its own."""
+        """Simulated paths, their regimes and name: at the scale of `paths`, or at that of a feature that has one."""
         known, labels = calibration_market(self.seed)
         rms, base = float(np.sqrt(np.mean(paths**2))), float(np.sqrt(np.mean(known**2)))
         if rms_range is None:

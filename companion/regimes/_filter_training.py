@@ -16,14 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from companion.heston import RegimeSwitchingHeston, bayes_filter
-from companion.heston._random_market import random_market
 from companion.heston.kernels._blocks import for_blocks
 from companion.mamba import MarketMamba, MarketMambaConfig, TrainConfig, forecasts, train
 from companion.regimes._confidence import PlattCalibration
 
 MARKETS: dict[str, Callable[[np.random.Generator], RegimeSwitchingHeston]] = {
     "equity_index": lambda rng: RegimeSwitchingHeston.equity_index(),
-    "universal": random_market,
+    "universal": RegimeSwitchingHeston.random,
 }
 """Where the paths come from: each has a market of its own, drawn by one of these."""
 

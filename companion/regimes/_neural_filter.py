@@ -61,7 +61,7 @@ class NeuralRegimeFilter(RegimeFilter):
         Parameters
         ----------
         name : {"equity_index", "universal"}
-            Trained on the book's base market, or on markets drawn by `random_market`, whose parameters it infers from
+            Trained on the book's base market, or on markets drawn by `RegimeSwitchingHeston.random`, whose parameters it infers from
             the past as it goes.
         **settings
             `enter_chaos`, `leave_chaos` and `warm_up`.
@@ -105,7 +105,13 @@ class NeuralRegimeFilter(RegimeFilter):
         start = cast(Latent, self._parts()[0]).model
         length = min(512, paths.shape[1] - start.config.horizons[0])
         recipe = TrainConfig(
-            start.config, steps=self.steps, length=length, learning_rate=1e-3, latent_noise=0.0, target="labels"
+            start.config,
+            steps=self.steps,
+            length=length,
+            learning_rate=1e-3,
+            latent_noise=0.0,
+            target="labels",
+            dtype=str(start.precision).removeprefix("torch."),
         )
         return _on(train(paths, recipe, seed=self.seed, labels=labels, model=start).model)
 

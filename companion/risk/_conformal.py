@@ -84,7 +84,7 @@ def joint_thresholds(path_maxima: ArrayLike, *, false_kill: float, floors: Array
     near = np.isclose(rest[setter], thresholds, rtol=1e-12, atol=0.0)
     thresholds = np.where(near, rest[setter], thresholds)
     if not np.all((thresholds > 0.0) & np.isfinite(thresholds)):
-        raise ValueError(f"path_maxima give no thresholds ({thresholds}): longer paths, or a floor, are needed")
+        raise ValueError(f"path_maxima must give positive thresholds, got {thresholds}: give longer paths, or a floor")
     return thresholds
 
 

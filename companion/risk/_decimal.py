@@ -59,6 +59,8 @@ def from_float(value: float) -> Decimal:
 
 def as_float(value: float) -> float:
     """Float of a number, NaN of what is none: None, text, a signaling NaN, an integer beyond every float."""
+    if type(value) is float:
+        return value
     try:
         return math.ldexp(value, 0)  # unlike float(), which reads text
     except (TypeError, ValueError, OverflowError):

@@ -102,7 +102,7 @@ class InstrumentRules:
         try:
             return cls(**{name: getattr(instrument, name) for name in cls.__dataclass_fields__})
         except AttributeError as error:
-            raise ValueError(f"instrument has no field {error.name}") from None
+            raise ValueError(f"instrument must have the field {error.name}, got {instrument!r}") from None
 
     def executable(self, magnitude: Decimal) -> Decimal:
         """Largest quantity up to a magnitude in whole steps; zero if that is less than the smallest quantity."""

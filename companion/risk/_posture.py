@@ -29,6 +29,7 @@ class Posture(StrEnum):
 
 _SEVERITY = {posture: severity for severity, posture in enumerate(Posture)}
 
+
 def strictest(*postures: Posture) -> Posture:
     """The strictest of several postures, `Posture.NORMAL` of none."""
     return max(postures, key=_SEVERITY.__getitem__, default=Posture.NORMAL)

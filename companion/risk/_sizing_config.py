@@ -74,7 +74,7 @@ class SizingConfig:
     def largest_price_ratio(self) -> Decimal:
         """Largest ratio of mid and last close, either way, made once; infinite where it is not checked."""
         move = math.inf if self.max_price_move is None else self.max_price_move
-        return from_float(math.exp(move) if move < LARGEST_EXPONENT else math.inf)
+        return Decimal(f"{math.exp(move) if move < LARGEST_EXPONENT else math.inf:.9g}")  # short: it multiplies faster
 
     @cached_property
     def exact_sigma_target(self) -> Decimal:

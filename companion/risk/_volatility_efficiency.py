@@ -119,7 +119,7 @@ def bars_from_paths(
     log_price, variance = np.log(paths.price), np.asarray(paths.variance)
     n_paths, n_steps = log_price.shape[0], log_price.shape[1] - 1
     if steps_per_bar < 1 or n_steps % steps_per_bar:
-        raise ValueError(f"paths have {n_steps} steps, which steps_per_bar={steps_per_bar} does not divide")
+        raise ValueError(f"steps_per_bar must divide the {n_steps} steps of the paths, got {steps_per_bar}")
     if not 0 <= night_steps < steps_per_bar:
         raise ValueError(f"night_steps must lie in [0, {steps_per_bar - 1}], got {night_steps}")
     shape = n_paths, -1, steps_per_bar
@@ -185,7 +185,7 @@ def estimator_efficiency(
     for _ in range(n_batches):
         ohlc, variance = draw_bars(rng)
         if ohlc.shape[1] <= window:
-            raise ValueError(f"draw_bars gave {ohlc.shape[1]} bars, a window of {window} needs {window + 1}")
+            raise ValueError(f"draw_bars must give {window + 1} bars for a window of {window}, got {ohlc.shape[1]}")
         truth = variance[:, -window:].mean(axis=1)
         errors = {}
         for name in ESTIMATORS:

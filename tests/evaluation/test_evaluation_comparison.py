@@ -89,9 +89,9 @@ def test_shares_and_differences_are_paired(comparison):
 def test_what_is_not_there_is_named(comparison):
     with pytest.raises(ValueError, match="name must be one of ewma, har, ceiling, got 'garch'"):
         comparison.interval("garch", "auc")
-    with pytest.raises(ValueError, match="score must be one of auc, .*, got 'f1'"):
+    with pytest.raises(ValueError, match=r"score must be one of auc, .*, got 'f1'"):
         comparison.difference("har", "ewma", "f1")
-    with pytest.raises(ValueError, match="score must be one of auc, .*, got 'brier'"):
+    with pytest.raises(ValueError, match=r"score must be one of auc, .*, got 'brier'"):
         comparison.share("har", "brier")
 
 

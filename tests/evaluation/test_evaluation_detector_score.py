@@ -4,15 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from companion.evaluation import (
-    DetectorScore,
-    auc,
-    balanced_accuracy,
-    leak,
-    score_detector,
-    summarize_runs,
-    switch_statistics,
-)
+from companion.evaluation import auc, balanced_accuracy, leak, score_detector, summarize_runs, switch_statistics
+from companion.evaluation._detector_score import DetectorScore
 from companion.regimes import EwmaKMeans
 
 

@@ -36,7 +36,7 @@ def test_averages_do_not_see_the_future(market):
 
 @pytest.mark.parametrize("half_lives", [(), (5, 0), (-1,), (np.nan,)])
 def test_averages_need_half_lives(half_lives):
-    with pytest.raises(ValueError, match="half_li(fe|ves) must"):
+    with pytest.raises(ValueError, match=r"half_li(fe|ves) must"):
         return_averages([0.01, 0.02], half_lives)
 
 

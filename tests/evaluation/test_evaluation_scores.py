@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn import metrics
 
-from companion.evaluation._intervals import Interval, _fast_form, percentile_interval
-from companion.evaluation._scores import (
+from companion.evaluation import (
     auc,
     balanced_accuracy,
     bootstrap_over_paths,
@@ -18,9 +17,9 @@ from companion.evaluation._scores import (
     expected_calibration_error,
     paired_difference,
     reliability_curve,
-    share_of_ceiling,
     switch_statistics,
 )
+from companion.evaluation._intervals import Interval, _fast_form, percentile_interval, share_of_ceiling
 from companion.evaluation._switches import (
     delay_into_chaos,
     delay_into_stable,
@@ -281,7 +280,10 @@ def test_bootstrap_draws_the_arrays_together():
         (lambda: brier_score([0, 1], [0.1, 1.2]), r"probability must lie in \[0, 1\]"),
         (lambda: reliability_curve([0, 1], [0.1, 0.2], n_bins=0), "n_bins must be a positive integer, got 0"),
         (lambda: balanced_accuracy([0, 1], [0.2, 0.7]), "predicted must hold 0 and 1 only"),
-        (lambda: bootstrap_over_paths(auc, [[0, 0], [1, 1]], np.eye(2), seed=0), "must hold both 0 and 1 in every resample"),
+        (
+            lambda: bootstrap_over_paths(auc, [[0, 0], [1, 1]], np.eye(2), seed=0),
+            "must hold both 0 and 1 in every resample",
+        ),
         (lambda: bootstrap_over_paths(switch_delay, np.zeros((2, 3)), np.eye(2, 3), seed=0), "is not a number"),
         (lambda: switch_statistics([0, 1], [0, 1, 1]), "predicted must have the shape of regime"),
         (lambda: switch_statistics([0, 1], [0, 3]), "regime and predicted must hold 0 and 1 only"),

@@ -108,11 +108,20 @@ def test_reversion_keeps_the_stationary_law_and_duration_the_shares():
         (lambda: add_noise([0.0, np.nan], 1.0, seed=0), r"log_returns\[1\] must be a log return, .* got nan"),
         (lambda: random_gaps(2, 10, 1.0, seed=0), r"share must lie in \[0, 1\), got 1.0"),
         (lambda: random_gaps(2, 10, 0.5, length=11, seed=0), "length must lie between 1 and n_bars, 10, got 11"),
-        (lambda: random_gaps(2, 10, 0.9, length=5, seed=0), "share must leave a slot besides the first, got 0.9: 2 of 2 slots of 5"),
+        (
+            lambda: random_gaps(2, 10, 0.9, length=5, seed=0),
+            "share must leave a slot besides the first, got 0.9: 2 of 2 slots of 5",
+        ),
         (lambda: carry_forward(RETURNS, np.ones(3, dtype=bool)), "seen must hold booleans"),
-        (lambda: drop_unseen(RETURNS[:2, :2], np.array([[True, True], [True, False]])), r"seen must hold the same number of bars .* got \[1, 2\]"),
+        (
+            lambda: drop_unseen(RETURNS[:2, :2], np.array([[True, True], [True, False]])),
+            r"seen must hold the same number of bars .* got \[1, 2\]",
+        ),
         (lambda: hold_last([[1.0]], [[False, True]]), "seen must hold 1 bars a path"),
-        (lambda: rescale_to_unit(RETURNS, half_life=0.0, daily_volatility=0.01), "half_life must be a positive finite number, got 0.0"),
+        (
+            lambda: rescale_to_unit(RETURNS, half_life=0.0, daily_volatility=0.01),
+            "half_life must be a positive finite number, got 0.0",
+        ),
         (lambda: distorted_market(BASE, volatility=0.0), "volatility = 0.0"),
         (lambda: distorted_market(BASE, duration=0.01), "transition must hold probabilities"),
     ],

@@ -79,7 +79,10 @@ def test_the_dates_are_on_the_index():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Crisis("odd", date(2020, 2, 1), date(2020, 2, 1), ""), "end must come after start, 2020-02-01, got 2020-02-01 for 'odd'"),
+        (
+            lambda: Crisis("odd", date(2020, 2, 1), date(2020, 2, 1), ""),
+            "end must come after start, 2020-02-01, got 2020-02-01 for 'odd'",
+        ),
         (lambda: detection_lags(_called() + 2, [_crisis(1, 9)]), "must hold 0 and 1"),
         (lambda: detection_lags(_called()[::-1], [_crisis(1, 9)]), "ascending dates"),
         (lambda: detection_lags(_called(), [_crisis(5, 9)], shift=-6), "got 'one' shifted by -6 bars"),

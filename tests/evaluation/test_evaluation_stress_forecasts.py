@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from arch.covariance.kernel import Bartlett
+from scipy import stats
 
 from companion.evaluation._forecasts import (
     LogVarianceRegression,
@@ -60,11 +62,22 @@ def test_a_better_forecast_is_found_and_the_sign_says_which():
 
 
 def test_one_step_ahead_without_lags_it_is_the_t_test():
-    from scipy import stats
-
     a, b = np.random.default_rng(5).standard_normal((2, 50))
     found, expected = diebold_mariano(a, b, horizon=1, lags=0), stats.ttest_rel(a, b)
     assert (found.statistic, found.p_value) == pytest.approx((expected.statistic, expected.pvalue))
+
+
+@pytest.mark.parametrize(("horizon", "lags"), [(1, 3), (5, 0), (5, 12), (20, 60)])
+def test_the_statistic_is_that_of_the_two_papers(horizon, lags):
+    """Newey and West's long-run variance as `arch` has it, and the factor of Harvey, Leybourne and Newbold (1997)."""
+    one, other = _overlapping_losses(np.random.default_rng(lags), 200, horizon)
+    found, n = diebold_mariano(one, other, horizon=horizon, lags=lags), 200
+    long_run = float(np.squeeze(Bartlett(one - other, bandwidth=lags).cov.long_run))
+    factor = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n  # their equation 9
+    statistic = factor**0.5 * (one - other).mean() / (long_run / n) ** 0.5
+    assert found.statistic == pytest.approx(statistic, rel=1e-12)
+    assert found.standard_error == pytest.approx((long_run / n / factor) ** 0.5, rel=1e-12)
+    assert found.p_value == pytest.approx(2 * stats.t(n - 1).sf(abs(statistic)), rel=1e-10)
 
 
 def test_the_regression_finds_the_law_and_its_scale_the_mean():
@@ -96,16 +109,29 @@ def test_an_expanding_forecast_knows_only_the_past():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: realized_variance(np.zeros(5), 5), "horizon = 5"),
-        (lambda: qlike([1.0, 0.0], [1.0, 1.0]), "realized holds a value"),
-        (lambda: qlike([1.0], [np.inf]), "forecast holds a value"),
-        (lambda: qlike([1.0], [1.0, 2.0]), "forecast has shape"),
-        (lambda: diebold_mariano(np.zeros(9), np.ones(9), horizon=1, lags=1), "differ by a constant"),
-        (lambda: diebold_mariano(np.zeros(9), np.arange(9.0), horizon=5), "lags = 15"),
-        (lambda: diebold_mariano([0.0, np.nan], [0.0, 1.0], horizon=1, lags=0), "not finite"),
-        (lambda: diebold_mariano(np.zeros(3), np.zeros(4), horizon=1), "two series of one length"),
-        (lambda: LogVarianceRegression.fit(np.zeros((3, 1)), [1.0, 0.0, 1.0]), "no logarithm"),
-        (lambda: expanding_forecast(np.zeros((50, 1)), np.zeros(50), horizon=5, start=5, every=1), "start = 5"),
+        (lambda: realized_variance(np.zeros(5), 5), "horizon must be below the 5 bars of the returns, got 5"),
+        (lambda: realized_variance(np.zeros(5), 0), "horizon must be a positive integer, got 0"),
+        (lambda: qlike([1.0, 0.0], [1.0, 1.0]), "realized must hold positive finite variances, got 0.0"),
+        (lambda: qlike([1.0], [np.inf]), "forecast must hold positive finite variances, got inf"),
+        (lambda: qlike([1.0], [1.0, 2.0]), "forecast must have the shape of realized"),
+        (lambda: diebold_mariano(np.zeros(9), np.ones(9), horizon=1, lags=1), "must differ by more than a constant"),
+        (lambda: diebold_mariano(np.zeros(9), np.arange(9.0), horizon=5), "below half of the 9 bars, got 5 and 15"),
+        (
+            lambda: diebold_mariano(np.zeros(9), np.arange(9.0), horizon=1, lags=-1),
+            "lags must be a non-negative integer",
+        ),
+        (lambda: diebold_mariano(np.zeros(9), np.arange(9.0), horizon=0), "horizon must be a positive integer"),
+        (lambda: diebold_mariano([0.0, np.nan], [0.0, 1.0], horizon=1, lags=0), "loss and other_loss must be finite"),
+        (lambda: diebold_mariano(np.zeros(3), np.zeros(4), horizon=1), "must be two series of one length"),
+        (lambda: LogVarianceRegression.fit(np.zeros((3, 1)), [1.0, 0.0, 1.0]), "realized must hold positive .*got 0.0"),
+        (
+            lambda: expanding_forecast(np.zeros((50, 1)), np.zeros(50), horizon=5, start=5, every=1),
+            "start must be .*got 5",
+        ),
+        (
+            lambda: expanding_forecast(np.zeros((50, 1)), np.zeros(50), horizon=5, start=9, every=0),
+            "every must be a pos",
+        ),
     ],
 )
 def test_arguments_are_checked(call, message):

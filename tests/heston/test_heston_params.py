@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -28,14 +29,26 @@ def test_array_keeps_the_order_of_the_constructor() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [(name, value) for name in GOOD for value in (math.nan, math.inf, -math.inf, "x", None, True)]
-    + [("kappa", 0.0), ("kappa", -1.0), ("theta", 0.0), ("xi", 0.0), ("xi", -0.1)]
+    + [(name, value) for name in ("kappa", "theta", "xi") for value in (1e-51, 1e-300, 1e51)]
+    + [
+        ("mu", 1e51),
+        ("mu", -1e51),
+        ("v0", 1e51),
+        ("kappa", 0.0),
+        ("kappa", -1.0),
+        ("theta", 0.0),
+        ("xi", 0.0),
+        ("xi", -0.1),
+    ]
     + [("rho", 1.0001), ("rho", -1.0001), ("v0", -1e-9)],
 )
 def test_bad_value_is_named(name: str, value: object) -> None:
-    with pytest.raises(ValueError, match=rf"^{name} must .*got {value!r}"):
+    with pytest.raises(ValueError, match=rf"^{name} must .*got {re.escape(repr(value))}"):
         HestonParams(**{**GOOD, name: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("change", [{"rho": 1.0}, {"rho": -1.0}, {"v0": 0.0}, {"xi": 50.0}, {"mu": -3.0}])
+@pytest.mark.parametrize(
+    "change", [{"rho": 1.0}, {"rho": -1.0}, {"v0": 0.0}, {"xi": 50.0}, {"mu": -3.0}, {"xi": 1e-50}, {"v0": 1e-300}]
+)
 def test_extremes_are_allowed(change: dict[str, float]) -> None:
     assert HestonParams(**{**GOOD, **change})

@@ -1,6 +1,7 @@
 """Prices against independent forms, limits and published prices; QuantLib has a file of its own."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -118,10 +119,11 @@ def test_price_scales_with_the_currency() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [(name, bad) for name in ("s0", "strike", "maturity") for bad in (0.0, -1.0, math.nan, math.inf)]
-    + [("rate", math.nan), ("rate", math.inf)],
+    [(name, bad) for name in ("s0", "strike", "maturity") for bad in (0.0, -1.0, math.nan, math.inf, "1", None)]
+    + [("rate", bad) for bad in (math.nan, math.inf, -1000.0, 701.0, None, "0")],
 )
-def test_bad_argument_is_named(name: str, value: float) -> None:
+@pytest.mark.parametrize("price", [heston_call_price, heston_put_price])
+def test_bad_argument_is_named(price: Callable[..., float], name: str, value: object) -> None:
     terms = {"s0": 100.0, "strike": 100.0, "maturity": 1.0, "rate": 0.0, name: value}
     with pytest.raises(ValueError, match=f"^{name} must"):
-        heston_call_price(CALM, **terms)
+        price(CALM, **terms)

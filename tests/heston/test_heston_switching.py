@@ -190,6 +190,69 @@ def test_bad_argument_is_named(name: str, value: object) -> None:
         BASE.simulate(**{"n_paths": 2, "n_steps": 2, "seed": 0, name: value})  # type: ignore[arg-type]
 
 
+def test_a_market_of_another_volatility_has_the_same_paths_in_another_unit() -> None:
+    """The variance is four times as large on every bar, and the regimes are the same."""
+    one = BASE.simulate(n_paths=3, n_steps=300, seed=4)
+    two = BASE.scaled(volatility=2.0).simulate(n_paths=3, n_steps=300, seed=4)
+    np.testing.assert_array_equal(one.regime, two.regime)
+    np.testing.assert_allclose(two.variance, 4 * one.variance, rtol=1e-6)
+
+
+def test_reversion_keeps_the_stationary_law_and_duration_the_shares() -> None:
+    fast = BASE.scaled(reversion=4.0)
+    for old, new in zip(BASE.regimes, fast.regimes, strict=True):
+        assert new.kappa == 4 * old.kappa
+        assert new.xi**2 / new.kappa == pytest.approx(old.xi**2 / old.kappa)
+    long = BASE.scaled(duration=3.0)
+    np.testing.assert_allclose(long.mean_durations, 3 * BASE.mean_durations)
+    np.testing.assert_allclose(long.stationary, BASE.stationary)
+    same = BASE.scaled()
+    assert same.regimes == BASE.regimes
+    np.testing.assert_allclose(same.transition, BASE.transition, rtol=0, atol=1e-16)
+
+
+@pytest.mark.parametrize("factor", ["reversion", "volatility", "duration"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf, None, "2", True])
+def test_a_factor_is_a_positive_number(factor: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{factor} must be a positive finite number, got"):
+        BASE.scaled(**{factor: value})  # type: ignore[arg-type]
+
+
+def test_a_regime_can_not_be_left_more_often_than_always() -> None:
+    with pytest.raises(ValueError, match=r"^transition must hold probabilities"):
+        BASE.scaled(duration=0.01)
+
+
+def test_random_markets_are_the_draws_of_their_seed() -> None:
+    one, again, other = (RegimeSwitchingHeston.random(seed) for seed in (7, 7, 8))
+    assert one.regimes == again.regimes != other.regimes
+    assert np.array_equal(one.transition, again.transition)
+    rng = np.random.default_rng(7)  # a generator goes on where it is
+    assert RegimeSwitchingHeston.random(rng).regimes == one.regimes
+    assert RegimeSwitchingHeston.random(rng).regimes != one.regimes
+    with pytest.raises(ValueError, match=r"^seed must"):
+        RegimeSwitchingHeston.random(-1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"xi": 1e-50}, {"xi": 1e-8}, {"kappa": 1e-50}, {"theta": 1e-50, "v0": 0.0}, {"v0": 0.0}]
+)
+@pytest.mark.parametrize("rho", [-1.0, -0.5, 1.0])
+def test_a_parameter_at_its_edge_gives_a_market(change: dict[str, float], rho: float) -> None:
+    paths = _market((250.0, 60.0), rho=rho, **change).simulate(n_paths=3, n_steps=50, seed=1)
+    for values in (paths.price, paths.variance, paths.log_returns):
+        assert np.isfinite(values).all()
+    assert (paths.price > 0).all()
+
+
+def test_with_a_still_variance_returns_are_those_of_black_and_scholes() -> None:
+    market = _market((1e6, 1e6), xi=1e-12, kappa=5.0, theta=0.04, v0=0.04, mu=0.1)
+    returns = market.simulate(n_paths=2000, n_steps=50, seed=3).log_returns
+    dt, n = 1 / 252, 2000 * 50
+    assert returns.mean() == pytest.approx((0.1 - 0.02) * dt, abs=4 * math.sqrt(0.04 * dt / n))
+    assert returns.var() == pytest.approx(0.04 * dt, rel=4 * math.sqrt(2 / n))
+
+
 def test_the_market_can_not_be_changed_behind_its_back() -> None:
     with pytest.raises(ValueError, match="read-only"):
         BASE.transition[0, 0] = 0.5

@@ -82,9 +82,11 @@ def test_paths_are_simulated_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         *[("n_paths", 1), ("maturity", 0.0), ("strikes", (100.0, -1.0)), ("strikes", (math.nan,))],
         *[("steps_per_year", [0]), ("steps_per_year", [3]), ("scheme", "exact"), ("s0", 0.0), ("seed", -1)],
+        *[("params", "calm"), ("params", HestonParams(mu=1500.0, kappa=1.0, theta=0.04, xi=0.5, rho=0.0, v0=0.04))],
     ],
 )
 def test_bad_argument_is_named(name: str, value: object) -> None:
-    arguments = {"strikes": (100.0,), "maturity": 0.5, "steps_per_year": [2], "n_paths": 10, "seed": 0, name: value}
+    arguments = {"strikes": (100.0,), "maturity": 0.5, "steps_per_year": [2], "n_paths": 10, "seed": 0}
+    arguments = {"params": CASES["I"][0], **arguments, name: value}
     with pytest.raises(ValueError, match=f"^{name} must"):
-        weak_error(CASES["I"][0], **arguments)  # type: ignore[arg-type]
+        weak_error(arguments.pop("params"), **arguments)  # type: ignore[arg-type]

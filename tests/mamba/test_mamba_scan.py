@@ -200,9 +200,7 @@ def test_long_sequences_stay_finite(dtype, backend):
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(
     delta=st.lists(
-        st.one_of(
-            st.floats(-120.0, 120.0), st.sampled_from([-1e30, -745.0, 20.5, 36.0, 88.8, 99.9, 100.1, 710.0, 1e30])
-        ),
+        st.one_of(st.floats(-120.0, 120.0), st.sampled_from([-1e4, -745.0, 20.5, 36.0, 88.8, 99.9, 100.1, 710.0, 1e4])),
         min_size=1,
         max_size=70,
     ),
@@ -230,7 +228,7 @@ def test_all_back_ends_agree_on_extreme_steps_and_gates(dtype, delta, rate, bias
     expected = run("reference", torch.float64)
     for backend in ("cpu", "chunked", "reference"):
         for name, value in run(backend, dtype).items():
-            assert torch.isfinite(value).all() == torch.isfinite(expected[name].to(dtype)).all(), (backend, name)
+            assert torch.isfinite(value).all(), (backend, name)
             assert relative_error(value.double(), expected[name]) < EXTREME_TOLERANCE[dtype], (backend, name)
 
 

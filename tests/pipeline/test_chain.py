@@ -343,6 +343,13 @@ def test_an_error_that_no_price_has_made_is_not_blamed_on_one(folder, monkeypatc
     assert not isinstance(caught.value, InputError)
 
 
+def test_regimes_of_an_earlier_version_are_refused_by_name(folder, tmp_path, capsys):
+    table, source = read_regimes(folder / "regimes.parquet")
+    old = source | {"config": {"enter": 0.3, "leave": 0.1}}
+    write_table(tmp_path / "regimes.parquet", table.reset_index(), kind=KIND, columns=COLUMNS, provenance=old)
+    refused(backtest(tmp_path), capsys, "regimes.parquet", "lacks 'enter_chaos'", "companion extract-regimes")
+
+
 @pytest.fixture
 def idle(folder, tmp_path):
     """The finished run, in which the model has called chaos every day and so never held the index."""

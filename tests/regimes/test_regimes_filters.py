@@ -18,10 +18,10 @@ from companion.regimes import (
     EwmaKMeans,
     GarchKMeans,
     GaussianHmmFilter,
-    PlattCalibration,
     RegimeDetector,
 )
 from companion.regimes._hidden_markov import HiddenMarkov
+
 
 def test_probabilities_are_probabilities(fitted, market):
     returns, _ = market
@@ -111,7 +111,10 @@ def test_accepts_a_series(fitted, market):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (np.where(np.arange(x.shape[1]) == 5, np.nan, x), y), r"X\[0, 5\] must be a log return, .* got nan"),
+        (
+            lambda x, y: (np.where(np.arange(x.shape[1]) == 5, np.nan, x), y),
+            r"X\[0, 5\] must be a log return, .* got nan",
+        ),
         (lambda x, y: (np.full_like(x, 0.005), y), "X must vary after the warm-up, got path 0 constant at 0.005"),
         (lambda x, y: (np.where(np.arange(len(x)) == 3, 0.0, x.T).T, y), "X must vary .* got path 3 constant at 0.0"),
         (lambda x, y: (x[:, :159], y[:, :159]), "X must have at least 160 bars a path .*, got 159"),

@@ -80,5 +80,5 @@ def test_levels_out_of_order_are_refused(enter, leave):
 def test_other_arguments_are_checked():
     with pytest.raises(ValueError, match="start must be 0 or 1, got 2"):
         hysteresis([0.5], enter_chaos=0.4, leave_chaos=0.1, start=2)
-    with pytest.raises(ValueError, match="p_chaos must have shape .* single number"):
+    with pytest.raises(ValueError, match=r"p_chaos must have shape .* single number"):
         hysteresis(0.5, enter_chaos=0.4, leave_chaos=0.1)

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from companion.cli import main
 from companion.evaluation import auc, bootstrap_over_paths, expected_calibration_error
-from companion.heston import RegimeSwitchingHeston, bayes_filter, random_market
+from companion.heston import RegimeSwitchingHeston, bayes_filter
 from companion.mamba import MarketMamba, MarketMambaConfig, TrainConfig, forecasts, train
 from companion.regimes import NeuralRegimeFilter, PlattCalibration
 from companion.regimes import _neural_filter as module
@@ -26,7 +26,7 @@ TINY_RECIPE = FilterRecipe(
 
 
 def in_prior(market):
-    """Whether a market is one that `random_market` could have drawn, each quantity in its range."""
+    """Whether a market is one that `RegimeSwitchingHeston.random` could have drawn, each quantity in its range."""
     calm, chaos = market.regimes
     bars = market.mean_durations
     quantities = [
@@ -46,12 +46,13 @@ def in_prior(market):
 
 
 def test_random_markets_and_the_books_own_lie_in_the_stated_ranges():
-    drawn = [random_market(seed) for seed in range(300)]
+    drawn = [RegimeSwitchingHeston.random(seed) for seed in range(300)]
     assert all(in_prior(market) for market in drawn)
     assert all(in_prior(getattr(RegimeSwitchingHeston, name)()) for name in BOOK_MARKETS)
     kappa = np.log([market.regimes[0].kappa for market in drawn])
     assert np.mean(kappa) == pytest.approx(np.log(3 * 45) / 2, abs=4 * np.log(15) / np.sqrt(12 * 300))
-    assert random_market(7).regimes == random_market(7).regimes != random_market(8).regimes
+    again, other = (RegimeSwitchingHeston.random(seed) for seed in (7, 8))
+    assert drawn[7].regimes == again.regimes != other.regimes
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +223,9 @@ def test_fit_without_labels_keeps_the_network_and_with_them_learns(held_out):
 
 
 def test_what_is_not_a_filter_is_refused(held_out):
-    with pytest.raises(ValueError, match="name must be one of the shipped filters equity_index, universal, got 'nasdaq'"):
+    with pytest.raises(
+        ValueError, match="name must be one of the shipped filters equity_index, universal, got 'nasdaq'"
+    ):
         NeuralRegimeFilter.load_pretrained("nasdaq")
     for call in (NeuralRegimeFilter.from_network, lambda model: NeuralRegimeFilter(model).fit(held_out[0])):
         with pytest.raises(ValueError, match="model must have one output, the log-odds of chaos, got 2"):

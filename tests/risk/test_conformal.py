@@ -94,8 +94,8 @@ def test_a_floor_is_the_least_threshold_and_a_rule_that_rises_at_times_is_paid_f
         (np.ones((24, 2)), "must be at least 19 paths, got 18"),
         (np.ones(100), "path_maxima must be"),
         (np.full((100, 2), np.inf), "path_maxima must be"),
-        (np.column_stack([np.arange(100.0), np.zeros(100)]), "longer paths, or a floor"),
-        (np.column_stack([np.arange(100.0), np.arange(100.0) > 50]), "longer paths, or a floor"),
+        (np.column_stack([np.arange(100.0), np.zeros(100)]), "give longer paths, or a floor"),
+        (np.column_stack([np.arange(100.0), np.arange(100.0) > 50]), "give longer paths, or a floor"),
     ],
 )
 def test_maxima_without_a_joint_threshold_are_refused(maxima, message):

@@ -193,6 +193,10 @@ def test_frac_from_mu_sigma_a_tiny_volatility():
     with pytest.raises(ZeroDivisionError):
         printed_frac_from_mu_sigma(0.01, 1e-200, 1.0, 2.0)
     assert frac_from_mu_sigma(0.01, 1e-200, 1.0, 2.0) == 2.0
+    config, rules = SizingConfig(kappa=0.01, gamma=1.0, f_max=2.0), InstrumentRules(3, Decimal("0.001"))
+    target = calculate_target_position(1.0, 1e-200, equity=Decimal(9), instrument=rules, config=config, last_close=10)
+    assert target.quantity == 0
+    assert target.reasons[0] is Reason.VOLATILITY_TOO_SMALL
 
 
 def test_qty_from_fraction_equity_price_money():
@@ -244,7 +248,7 @@ def test_quantize_qty_to_instrument_no_number():
 
 def test_quantize_qty_to_instrument_an_instrument_without_a_step():
     assert printed_quantize_qty_to_instrument(Decimal("0.0015"), SimpleNamespace()) == Decimal("0.001")
-    with pytest.raises(ValueError, match="has no field"):
+    with pytest.raises(ValueError, match="must have the field"):
         quantize_qty_to_instrument(Decimal("0.0015"), SimpleNamespace())
 
 
@@ -290,6 +294,17 @@ def test_safety_monitor_a_state_that_is_not_finite(clusters):
         assert printed.check_safety(broken, kmeans) == (True, "Safe")
     monitor = SafetyMonitor(states, kmeans, calibration_paths=states.reshape(40, 100, 4))
     assert not monitor.check_safety(broken).safe
+
+
+def test_safety_monitor_the_answer_is_a_tuple(clusters):
+    """``if monitor.check_safety(state)`` is true on every alarm: a tuple that holds something is."""
+    states, kmeans = clusters
+    printed, far = PrintedSafetyMonitor(states, kmeans), np.full(4, 100.0)
+    assert not printed.check_safety(far, kmeans)[0]
+    assert bool(printed.check_safety(far, kmeans))
+    monitor = SafetyMonitor(states, kmeans, calibration_paths=states.reshape(40, 100, 4))
+    assert not monitor.check_safety(far)
+    assert monitor.check_safety(kmeans.cluster_centers_[0])
 
 
 def test_safety_monitor_a_percentile_of_bars_is_a_death_sentence_for_paths(clusters):

@@ -1,5 +1,6 @@
 """The normalized signal and the rolling statistics under it: exact, causal, and the same bar by bar."""
 
+import json
 import math
 from fractions import Fraction
 
@@ -119,3 +120,29 @@ def test_one_bad_bar_costs_one_bar():
 def test_only_one_path_at_a_time():
     with pytest.raises(ValueError, match="raw must have shape"):
         normalized_signal(np.zeros((2, 3)), window=2)
+
+
+@given(st.lists(ANY_FLOAT, min_size=1, max_size=20), st.integers(2, 6))
+@PROPERTY
+def test_a_stored_baseline_goes_on_to_the_last_bit(values, window):
+    live, stats = SignalNormalizer(window), RollingSpreadStats(window)
+    for x in values:
+        stored, copy = SignalNormalizer(window), RollingSpreadStats(window)
+        stored.restore(json.loads(json.dumps(live.state(), allow_nan=False)))
+        copy.restore(json.loads(json.dumps(stats.state(), allow_nan=False)))
+        assert repr(stored.update(x)) == repr(live.update(x))
+        for one in (stats, copy):
+            one.update(x)
+        assert (repr(copy.mean_std()), len(copy), copy.refused) == (repr(stats.mean_std()), len(stats), stats.refused)
+
+
+def test_a_state_of_something_else_is_refused():
+    stats = RollingSpreadStats(3)
+    for state in ({}, RollingSpreadStats(4).state(), stats.state() | {"values": [math.nan]}, {"window": 3}):
+        with pytest.raises(ValueError, match="state must be"):
+            stats.restore(state)
+
+
+def test_text_is_no_signal():
+    with pytest.raises(ValueError, match="raw must be numbers"):
+        normalized_signal(["1.0", "2.0"], window=2)

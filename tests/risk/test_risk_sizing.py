@@ -147,7 +147,7 @@ def test_listing_quantize_qty_to_instrument_no_number_is_no_quantity(bad):
 
 def test_listing_quantize_qty_to_instrument_refuses_to_guess_the_step():
     """As printed, an instrument without a step gets 0.001."""
-    with pytest.raises(ValueError, match="instrument has no field size_"):
+    with pytest.raises(ValueError, match="instrument must have the field size_"):
         quantize_qty_to_instrument(Decimal(1), SimpleNamespace())
 
 

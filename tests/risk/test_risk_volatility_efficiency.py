@@ -145,7 +145,7 @@ def test_same_seed_same_answer_and_errors_are_named():
     first, again = (estimator_efficiency(bars, window=2, n_batches=3, seed=1) for _ in range(2))
     assert first == again
     paths = brownian_paths(sigma=0.2, n_paths=2, n_steps=30, dt=1e-4, seed=0)
-    with pytest.raises(ValueError, match="steps_per_bar=20"):
+    with pytest.raises(ValueError, match="steps_per_bar must divide the 30 steps"):
         bars_from_paths(paths, steps_per_bar=20, seed=0)
     with pytest.raises(ValueError, match="night_steps"):
         bars_from_paths(paths, steps_per_bar=10, night_steps=10, seed=0)
@@ -158,7 +158,7 @@ def test_same_seed_same_answer_and_errors_are_named():
             theoretical_efficiency(**(theory | bad))
     with pytest.raises(ValueError, match="n_batches"):
         estimator_efficiency(bars, window=2, n_batches=1, seed=0)
-    with pytest.raises(ValueError, match="needs 6"):
+    with pytest.raises(ValueError, match="must give 6 bars"):
         estimator_efficiency(bars, window=5, seed=0)
 
 

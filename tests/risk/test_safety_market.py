@@ -12,7 +12,15 @@ from scipy.stats import binom
 from companion.evaluation import expected_calibration_error, inject_faults
 from companion.heston import RegimeSwitchingHeston
 from companion.mamba import latents, load_pretrained
-from companion.regimes import RegimeDetector
+from companion.regimes import (
+    EwmaKMeans,
+    GarchKMeans,
+    GaussianHmmFilter,
+    HarKMeans,
+    JumpModelFilter,
+    NeuralRegimeFilter,
+    RegimeDetector,
+)
 from companion.risk import SafetyMonitor, false_kill_interval
 
 N_PATHS, N_BARS, WARM_UP, FALSE_KILL = 1000, 2500, 60, 0.05
@@ -106,3 +114,20 @@ def test_confidence_is_calibrated_on_held_out_paths(parts):
     fresh = MARKET.simulate(n_paths=100, n_steps=1000, seed=5)
     chaos = parts.detector.predict_proba(fresh.log_returns)[:, WARM_UP:, 1]
     assert expected_calibration_error(fresh.regime[:, WARM_UP + 1 :], chaos) <= 0.02
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [RegimeDetector, NeuralRegimeFilter, EwmaKMeans, GarchKMeans, HarKMeans, GaussianHmmFilter, JumpModelFilter],
+)
+def test_every_detector_that_ships_gets_a_monitor_in_one_call(kind):
+    """Half of 240 paths calibrate, 90 of them set the thresholds; live, each of its latents is judged."""
+    train, normal, fresh = (MARKET.simulate(n_paths=n, n_steps=400, seed=7 + n).log_returns for n in (12, 240, 100))
+    detector = kind.load_pretrained() if hasattr(kind, "load_pretrained") else kind().fit(train)
+    monitor = SafetyMonitor.for_detector(detector, normal, false_kill=0.1)
+    latent = detector.transform(fresh)[:, WARM_UP:]
+    fired = monitor.alarms(latent, fresh)
+    low, high = false_kill_interval(monitor.n_calibration, 100, false_kill=0.1, level=0.998)
+    assert low <= np.any(list(fired.values()), axis=0).any(axis=1).mean() <= high
+    assert (monitor.horizon, monitor.n_calibration) == (340, 90)
+    np.testing.assert_array_equal([not monitor.check_safety(state) for state in latent[0]], fired["distance"][0])

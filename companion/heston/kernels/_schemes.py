@@ -16,6 +16,9 @@ from companion.heston.kernels._random import fill_normals, uniform_pair
 NOISE, ATOM = 0, 1  # streams of the random numbers
 PSI_SWITCH = 1.5  # Andersen's psi_c: any value in [1, 2] works
 TINY = 1e-300
+LEAST_MEAN = 1e-150  # of the variance of a step, which is divided by the square of it
+LEAST_SPREAD = 1e-30  # psi: the standard deviation is then 1e-15 of the mean
+LEAST_XI = 1e-7  # in roots of the variance; below, rho / xi would magnify the rounding of the variance in the price
 LANES = 32  # paths that one core carries side by side in its vector registers
 TILE = 32  # steps that are kept with the lanes side by side, before they are written out path by path
 
@@ -87,11 +90,13 @@ def _quadratic(m: float, psi: float, z: float, tilt: float) -> tuple[float, floa
 def _exponential(m: float, psi: float, u: float, tilt: float) -> tuple[float, float, bool]:
     """His equations 25, 29 and 30: an atom at zero with an exponential tail, of the same moments; as `_quadratic`."""
     p = max((psi - 1.0) / (psi + 1.0), 0.0)
-    beta = (1.0 - p) / m
-    tail = log(max((1.0 - p) / (1.0 - u), 1.0)) / beta
+    rest = 1.0 - p
+    rest = rest if psi < 1e8 else 2.0 / (psi + 1.0)  # where the difference would lose its digits, and then all of them
+    beta = rest / m
+    tail = log(max(rest / (1.0 - u), 1.0)) / beta
     gap = beta - tilt
     exists = gap > TINY
-    return tail, log(p + beta * (1.0 - p) / max(gap, TINY)), exists
+    return tail, log(p + beta * rest / max(gap, TINY)), exists
 
 
 @compiled(**KERNEL)
@@ -104,6 +109,7 @@ def qe_block(
     own, so that no loop over lanes has a jump. Several short loops are faster than one: see `fill_normals`.
     """
     mu, kappa, theta, xi, rho, v0 = params
+    calm = xi < LEAST_XI * math.sqrt(max(theta, v0))
     decay, relaxed = exp(-kappa * dt), -expm1(-kappa * dt)
     from_v = xi * xi * decay * relaxed / kappa
     from_theta = theta * xi * xi * relaxed * relaxed / (2.0 * kappa)
@@ -111,6 +117,9 @@ def qe_block(
     k0, k1, k2 = -rho * kappa * theta / xi * dt, middle - rho / xi, middle + rho / xi
     k3 = 0.5 * dt * (1.0 - rho * rho)
     tilt = k2 + 0.5 * k3  # Andersen's A
+    pull = rho * (1.0 + 0.5 * kappa * dt) / xi
+    if calm:
+        k1 = k2 = -0.5 * k3
     x, v, xs, vs = np.empty(LANES), np.empty(LANES), np.empty((TILE, LANES)), np.empty((TILE, LANES))
     z_v, z, mean, spread = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
     new, part, gap, constant = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
@@ -123,8 +132,8 @@ def qe_block(
                 n_far = 0
                 fill_normals(key, first + row, NOISE, start + t, z_v, z)
                 for lane in range(LANES):
-                    m = theta * relaxed + v[lane] * decay
-                    psi = (v[lane] * from_v + from_theta) / (m * m)
+                    m = max(theta * relaxed + v[lane] * decay, LEAST_MEAN)
+                    psi = max((v[lane] * from_v + from_theta) / (m * m), LEAST_SPREAD)
                     new[lane], part[lane], gap[lane] = _quadratic(m, psi, z_v[lane], tilt)
                     mean[lane], spread[lane] = m, psi
                     n_far += psi > PSI_SWITCH
@@ -138,6 +147,10 @@ def qe_block(
                         far = -log_mean - (k1 + 0.5 * k3) * v[lane] if exists else k0
                         new[lane] = new[lane] if spread[lane] <= PSI_SWITCH else tail
                         constant[lane] = constant[lane] if spread[lane] <= PSI_SWITCH else far
+                if calm:  # what rho / xi times the noise of v tends to, with its correction
+                    for lane in range(LANES):
+                        shock = pull * math.sqrt(v[lane] * from_v + from_theta)
+                        constant[lane] = shock * (z_v[lane] - 0.5 * shock)
                 for lane in range(LANES):
                     old = v[lane]
                     drift = mu * dt + constant[lane] + k1 * old + k2 * new[lane]

@@ -1,0 +1,287 @@
+"""How far each kernel is from what this machine can do, and which limit binds it.
+
+`python benchmarks/roofline.py`. The limits are measured in the same process, in turns with the kernels: a large matrix
+product for the flops, a triad over arrays that no cache holds for the bytes, and, alone and in the first cache, the two
+things that a kernel does besides adding and multiplying: exponentials, and random numbers. What a kernel needs is
+counted by the formulas below. It can not take less than its arithmetic takes at those rates, one part after the other
+since all use the same units of the processor, nor less than its memory takes, which can run beside it: the longer of
+the two is the floor. Of each call the shortest time counts, because a limit is a best case too.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from _timing import THREADS, Row, main
+from heston import PARAMS, random_numbers
+from numba import njit
+from scan import make_inputs
+
+from companion.heston import RegimeSwitchingHeston, bayes_filter, simulate_heston
+from companion.heston.kernels._regime_scheme import BURN_IN_BARS
+from companion.mamba import MarketMamba
+from companion.mamba.kernels._scan_cpu import TILE
+from companion.mamba.kernels._scan_math import KERNEL, exp2
+from companion.mamba.kernels._stepper import Stepper
+from companion.mamba.kernels._threads import run_tasks
+
+SINGLE, DOUBLE = 4, 8  # bytes of a number
+CALL = 0.02  # seconds; a call shorter than this is timed in a loop
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a kernel must do: flops (an addition, a product, a division, a root is one each), bytes, and the rest.
+
+    Bytes count what must come from memory and go there once, as if a cache of any size kept the rest.
+    """
+
+    flops: float
+    bytes: float
+    exponentials: float = 0.0
+    normals: float = 0.0
+    size: int = SINGLE
+    threads: int = THREADS
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A call, its case in the table, and what it needs."""
+
+    case: str
+    call: Callable[[], object]
+    need: Need
+
+
+@njit(**KERNEL)  # type: ignore[untyped-decorator]
+def _exponentials(first: int, last: int, x: Any) -> None:
+    """x = 2**-x again and again, in the first cache; a task is a pass over x."""
+    y = x.copy()
+    for _ in range(first, last):
+        for k in range(len(y)):
+            y[k] = exp2(-y[k])
+    x[0] = y[0]
+
+
+def limits(tiny: bool) -> dict[str, tuple[Callable[[], object], float, str]]:
+    """A call for each limit, what it does in units, and the unit."""
+    order, length, passes = (64, 1000, 10) if tiny else (2048, 2**26, 200_000)
+    square = {size: torch.randn(order, order, dtype=dtype) for size, dtype in TYPES.items()}
+    a, b, c = (torch.zeros(length, dtype=torch.float64) for _ in range(3))
+    x = np.full(1024, 0.5, np.float32)
+    paths, steps = (200, 5) if tiny else (20_000, 252)
+    flops = 2.0 * order**3 / 1e9
+    return {
+        "flops, float32": (lambda: square[SINGLE] @ square[SINGLE], flops, "Gflop/s"),
+        "flops, float64": (lambda: square[DOUBLE] @ square[DOUBLE], flops, "Gflop/s"),
+        "memory": (lambda: torch.add(b, c, alpha=3.0, out=a), 3 * DOUBLE * length / 1e9, "GB/s"),
+        "exponentials, float32": (lambda: run_tasks(_exponentials, passes, 10**9, x), passes * 1024 / 1e9, "G/s"),
+        "normals, float64": (random_numbers(paths, steps), 2.0 * paths * steps / 1e9, "G/s"),
+    }
+
+
+TYPES = {SINGLE: torch.float32, DOUBLE: torch.float64}
+
+
+def mamba_kernels(tiny: bool) -> list[Kernel]:
+    """Scan, convolution and norm, forward and backward, at the sizes of a training step; and one bar."""
+    batch, dim, length, state, taps, width = (2, 32, 16, 4, 4, 16) if tiny else (16, 128, 1024, 16, 4, 64)
+    given = {name: tensor.detach() for name, tensor in make_inputs(batch, dim, length, state).items()}
+    scan = torch.ops.companion.selective_scan, torch.ops.companion.selective_scan_backward
+    tensors = *(given[name] for name in "u delta A B C D".split()), None, None
+    y, last, checkpoints = scan[0](*tensors, True, None)
+    bars, rows = batch * dim * length, batch * length
+    each = bars * state
+    between = 2 * batch * state * length  # B and C
+    kept = batch * -(-length // TILE) * state * dim  # states between the two passes
+    u, weight, bias = given["u"], torch.randn(dim, taps), torch.randn(dim)
+    conv = torch.ops.companion.causal_conv_silu, torch.ops.companion.causal_conv_silu_backward
+    x, scale = torch.randn(batch, length, width), torch.randn(width)
+    norm = torch.ops.companion.rms_norm, torch.ops.companion.rms_norm_backward
+    inverse = norm[0](x, scale, 1e-6)[1]
+    case = f"({batch}, {length:,}, {dim}"
+    # A state: its decay's exponent 1, decay and input 3, reading 2; backward 14 more: five sums of products, four
+    # products. A bar and channel: a softplus, its exponential and 22, and 2 or 12 around it.
+    return [
+        Kernel(
+            f"scan forward, {case}, {state})",
+            lambda: scan[0](*tensors, True, None),
+            Need(6 * each + 24 * bars, SINGLE * (3 * bars + between + kept), each + bars),
+        ),
+        Kernel(
+            f"scan backward, {case}, {state})",
+            lambda: scan[1](y, last, checkpoints, *tensors, True),
+            Need(20 * each + 34 * bars, SINGLE * (5 * bars + 2 * between + kept), each + bars),
+        ),
+        # Two a tap, SiLU an exponential and 4; backward all that, its slope 4, and two a tap for each of two gradients.
+        Kernel(
+            f"convolution forward, {case})",
+            lambda: conv[0](u, weight, bias),
+            Need((2 * taps + 4) * bars, SINGLE * 2 * bars, bars),
+        ),
+        Kernel(
+            f"convolution backward, {case})",
+            lambda: conv[1](y, u, weight, bias),
+            Need((6 * taps + 8) * bars, SINGLE * 3 * bars, bars),
+        ),
+        # Square and sum, two products; backward two sums of three and two, and four for the gradient of x.
+        Kernel(
+            f"norm forward, ({batch}, {length:,}, {width})",
+            lambda: norm[0](x, scale, 1e-6),
+            Need(4 * rows * width, SINGLE * 2 * rows * width),
+        ),
+        Kernel(
+            f"norm backward, ({batch}, {length:,}, {width})",
+            lambda: norm[1](x, x, scale, inverse),
+            Need(10 * rows * width, SINGLE * 3 * rows * width),
+        ),
+        *one_bar(),
+    ]
+
+
+def one_bar() -> list[Kernel]:
+    """One bar through the shipped shape of the model, on one core: through PyTorch's tensors, and without them."""
+    model = MarketMamba().eval()
+    block: Any = model.blocks[0]
+    weights = sum(weight.numel() for weight in model.parameters())
+    layers, states = len(model.blocks), block.d_inner * block.d_state
+    # Nearly every weight is multiplied and added once; a state is read and written, its decay is an exponential.
+    flops, moved = 2 * weights + layers * 6 * states, weights + 2 * layers * (states + block.d_inner * 3)
+    exponentials = layers * (states + 3 * block.d_inner)
+    features, state = torch.zeros(1, 3), model.init_state(1)
+    stepper = Stepper(model)
+    numbers, own, latent = features.numpy(), stepper.start(), np.empty((1, stepper.d_model), stepper.dtype)
+    need = Need(flops, SINGLE * moved, exponentials, threads=1)
+    # `MarketMamba.step` reads the logarithms of the decay rates as they are trained: an exponential more a state.
+    in_place = Need(flops, SINGLE * moved, exponentials + layers * states, threads=1)
+    return [
+        Kernel("one bar, MarketMamba.step", lambda: model.step(features, state), in_place),
+        Kernel("one bar, compiled alone", lambda: stepper.step_in_place(numbers, own, latent), need),
+    ]
+
+
+def heston_kernels(tiny: bool) -> list[Kernel]:
+    """Both schemes, the regime-switching market and its particle filter, in float64, with the random numbers they draw."""
+    paths, steps = (200, 5) if tiny else (20_000, 252)
+    market, substeps = RegimeSwitchingHeston.equity_index(), 4
+    particles, n_filtered, n_bars = (10, 2, 5) if tiny else (3000, 4, 200)
+    returns = market.simulate(n_paths=n_filtered, n_steps=n_bars, seed=19).log_returns
+    n, all_bars = paths * steps, steps + BURN_IN_BARS
+    few = paths // 5
+    moved = 2 * DOUBLE * paths * (steps + 1)
+    updates = n_filtered * particles * (n_bars + BURN_IN_BARS)
+    weighed = n_filtered * particles * n_bars
+
+    def scheme(name: Any) -> Callable[[], object]:
+        return lambda: simulate_heston(PARAMS, n_paths=paths, n_steps=steps, scheme=name, seed=0)
+
+    # A step: 18 and a root for the two equations, 25 for the exponential of the price. QE: the branch's coefficients 28
+    # with three roots and two quotients, a logarithm 22, the constant and the drift 25, the exponential 25.
+    # A particle: its regime and source 6, each substep 14; a bar with a return also the guide 12 and a logarithm 22,
+    # its weight another 22, an exponential 25 and 10.
+    return [
+        Kernel(f"Heston, Euler, {paths:,} x {steps}", scheme("euler"), Need(44 * n, moved, 0, 2 * n, DOUBLE)),
+        Kernel(f"Heston, QE, {paths:,} x {steps}", scheme("qe"), Need(100 * n, moved, 0, 2 * n, DOUBLE)),
+        Kernel(
+            f"regime switching, {few:,} x {steps}, {substeps} substeps",
+            lambda: market.simulate(n_paths=few, n_steps=steps, substeps=substeps, seed=0),
+            Need(
+                few * (19 * substeps * all_bars + 25 * steps),
+                (2 * DOUBLE + 1) * few * (steps + 1),
+                0,
+                2 * few * substeps * all_bars,
+                DOUBLE,
+            ),
+        ),
+        Kernel(
+            f"particle filter, {n_filtered} x {n_bars}, {particles:,} particles",
+            lambda: bayes_filter(returns, market, n_particles=particles, seed=20),
+            Need(
+                (6 + 14 * substeps) * updates + 91 * weighed,
+                DOUBLE * 3 * n_filtered * n_bars,
+                0,
+                substeps * updates,
+                DOUBLE,
+            ),
+        ),
+    ]
+
+
+def shortest(calls: list[Callable[[], object]], *, rounds: int) -> list[float]:
+    """The shortest time of each, in seconds; they take turns."""
+    best, loops = [float("inf")] * len(calls), []
+    for call in calls:
+        call()
+        start = time.perf_counter()
+        call()
+        loops.append(max(1, round(CALL / max(time.perf_counter() - start, 1e-9))))
+    for _ in range(rounds):
+        for i, call in enumerate(calls):
+            call()
+            start = time.perf_counter()
+            for _ in range(loops[i]):
+                call()
+            best[i] = min(best[i], (time.perf_counter() - start) / loops[i])
+    return best
+
+
+def parts(need: Need, rates: dict[str, float]) -> dict[str, tuple[float, str]]:
+    """Seconds that each part of the need takes at its limit, on the cores that the kernel uses, and how much it is."""
+    share = need.threads / THREADS
+    kind = "float32" if need.size == SINGLE else "float64"
+    amounts = {
+        "flops": (need.flops, rates[f"flops, {kind}"], "flop"),
+        "exponentials": (need.exponentials, rates["exponentials, float32"], ""),
+        "normals": (need.normals, rates["normals, float64"], ""),
+        "memory": (need.bytes, rates["memory"], "B"),
+    }
+    return {
+        name: (amount / 1e9 / rate / share, f"{_readable(amount)}{unit}")
+        for name, (amount, rate, unit) in amounts.items()
+        if amount
+    }
+
+
+def _readable(amount: float) -> str:
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if amount >= size:
+            return f"{amount / size:.3g} {prefix}"
+    return f"{amount:.3g} "
+
+
+def rows_of(kernel: Kernel, seconds: float, rates: dict[str, float], rounds: int) -> list[Row]:
+    """The kernel, each part of what it needs, and its floor with the limit that binds."""
+    needed = parts(kernel.need, rates)
+    arithmetic = sum(value for name, (value, _) in needed.items() if name != "memory")
+    memory = needed["memory"][0]
+    largest = max((name for name in needed if name != "memory"), key=lambda name: needed[name][0])
+    floor, binds = (memory, "memory") if memory > arithmetic else (arithmetic, largest)
+    unit, factor = ("ms", 1e3) if seconds > 1e-4 else ("µs", 1e6)
+
+    def row(contender: str, value: float) -> Row:
+        return Row(kernel.case, contender, factor * value, unit, value / seconds, rounds)
+
+    counted = [row(f"its {name} alone: {amount}".rstrip(), value) for name, (value, amount) in needed.items()]
+    return [row("companion", seconds), *counted, row(f"floor; what binds: {binds}", floor)]
+
+
+@torch.no_grad()
+def measure(tiny: bool) -> list[Row]:
+    """Time limits and kernels in turns, and set each kernel against its floor."""
+    rounds = 1 if tiny else 15
+    bounds, kernels = limits(tiny), [*mamba_kernels(tiny), *heston_kernels(tiny)]
+    times = shortest([*(call for call, _, _ in bounds.values()), *(kernel.call for kernel in kernels)], rounds=rounds)
+    rates = {name: work / seconds for (name, (_, work, _)), seconds in zip(bounds.items(), times, strict=False)}
+    rows = [
+        Row("limits of this machine", name, rates[name], unit, None, rounds) for name, (_, _, unit) in bounds.items()
+    ]
+    for kernel, seconds in zip(kernels, times[len(bounds) :], strict=True):
+        rows += rows_of(kernel, seconds, rates, rounds)
+    return rows
+
+
+if __name__ == "__main__":
+    main("roofline", measure, "How far each kernel is from the limits of this machine")

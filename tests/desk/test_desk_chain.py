@@ -1,0 +1,145 @@
+"""The whole chain with the shipped detectors: bar by bar as in batch, causal; and the fifteen lines of the README."""
+
+import re
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from companion.datasets import load_sp500
+from companion.desk import Decision, Desk
+from companion.heston import RegimeSwitchingHeston
+from companion.regimes import NeuralRegimeFilter, RegimeDetector
+from companion.risk import DrawdownBreaker, InstrumentRules, SafetyMonitor, SizingConfig, bars_from_paths, dimmer
+
+ROOT = Path(__file__).parents[2]
+EQUITY = Decimal(100_000)
+SIZING = SizingConfig(kappa=0.001, gamma=2.0, f_max=1.0, sigma_target=0.02)
+SHIPPED = {
+    "Mamba K-Means": RegimeDetector.load_pretrained,
+    "equity_index": NeuralRegimeFilter.load_pretrained,
+    "universal": lambda: NeuralRegimeFilter.load_pretrained("universal"),
+}
+
+
+@pytest.fixture(scope="module")
+def normal():
+    return RegimeSwitchingHeston.equity_index().simulate(n_paths=80, n_steps=360, seed=5).log_returns
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def parts(request, normal):
+    """A shipped detector and its monitor."""
+    detector = SHIPPED[request.param]()
+    return detector, SafetyMonitor.for_detector(detector, normal, false_kill=0.1)
+
+
+def simulated_bars():
+    market = RegimeSwitchingHeston.equity_index()
+    paths = market.simulate(n_paths=1, n_steps=8 * 700, dt=1 / (8 * 252), seed=3)
+    ohlc = bars_from_paths(paths, steps_per_bar=8, night_steps=0, seed=4).ohlc[0]
+    dates = pd.bdate_range("2001-01-01", periods=len(ohlc), name="date")
+    return pd.DataFrame(ohlc, columns=["open", "high", "low", "close"], index=dates)
+
+
+@pytest.fixture(scope="module", params=["simulated", "real"])
+def bars(request):
+    return simulated_bars() if request.param == "simulated" else load_sp500().iloc[2200:2900]
+
+
+def new_desk(parts):
+    detector, monitor = parts
+    return Desk(
+        detector,
+        monitor,
+        sizing=SIZING,
+        instrument=InstrumentRules(2, Decimal("0.01")),
+        drawdown=DrawdownBreaker(0.3),
+    )
+
+
+def test_bar_by_bar_is_the_batch_and_every_part_says_what_it_says_alone(parts, bars):
+    detector, monitor = parts
+    made = new_desk(parts).run(bars, equity=EQUITY)
+    returns = np.diff(np.log(bars["close"].to_numpy()))
+    p_stable = detector.predict_proba(returns)[:, 0]
+    np.testing.assert_allclose([d.p_stable for d in made[1:]], p_stable, rtol=0, atol=1e-6)
+    assert [d.regime for d in made[1:]] == detector.predict(returns).tolist()
+    latents = detector.transform(returns)
+    alarms = np.any([*monitor.alarms(latents, returns).values()], axis=0)
+    assert [not d.safe for d in made[1:]] == alarms.tolist()
+    led = np.where(alarms | (np.arange(len(returns)) < detector.warm_up), 0.0, dimmer(p_stable))
+    np.testing.assert_array_equal([d.leverage for d in made[1:]], led)
+    assert any(d.quantity > 0 for d in made)
+    assert all((d.quantity == 0) for d in made if not d.safe)
+
+
+def test_the_chain_does_not_look_ahead_and_replays(parts, bars):
+    made = new_desk(parts).run(bars, equity=EQUITY)
+    changed = bars.copy()
+    changed.iloc[400:] *= 1.7
+    again = new_desk(parts).run(changed, equity=EQUITY)
+    assert again[:400] == made[:400]
+    assert again[400:] != made[400:]
+    desk = new_desk(parts)
+    assert [desk.replay(Decision.from_json(d.to_json())) for d in made] == made
+
+
+# --- the reader's own file -------------------------------------------------------------------------------------------
+
+
+def printed():
+    """The code that README.md and the API page show; they show the same."""
+    code = (ROOT / "book" / "own_csv.py").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown == code
+    assert "```{literalinclude} own_csv.py" in (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    return code
+
+
+def layouts():
+    """The same bars as five kinds of file."""
+    bars = load_sp500().iloc[3000:3300]
+    yahoo = bars.rename(columns=str.capitalize).rename_axis("Date")
+    stooq = yahoo.drop(columns="Volume")
+    vantage = bars.rename_axis("timestamp")
+    opened = bars.index.as_unit("ms").astype("int64")
+    kline = pd.DataFrame(
+        {"t": opened, **bars.astype(str), "T": opened + 86_399_999, "q": 1, "n": 1, "tb": 1, "tq": 1, "i": 0}
+    )
+    return {
+        "Yahoo": yahoo.to_csv(),
+        "Stooq": stooq.to_csv(date_format="%Y-%m-%d"),
+        "Alpha Vantage": vantage.to_csv(),
+        "Binance": kline.to_csv(index=False, header=False),
+        "European Excel": "\ufeff" + yahoo.to_csv(sep=";", decimal=",", date_format="%d.%m.%Y"),
+    }
+
+
+def test_fifteen_lines_go_from_a_file_to_a_decision_on_five_layouts(tmp_path):
+    """One process for all five: the lines are run as printed, each time beside another `prices.csv`."""
+    code, said = printed(), {}
+    assert len([line for line in code.splitlines() if line]) <= 15
+    for name, text in layouts().items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "prices.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "own_csv.py").write_text(code, encoding="utf-8")
+    loop = """
+import os, runpy, sys
+for place in sys.argv[1:]:
+    os.chdir(place)
+    runpy.run_path("../own_csv.py")
+    print("----")
+"""
+    places = [str(tmp_path / name) for name in layouts()]
+    run = subprocess.run([sys.executable, "-c", loop, *places], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    said = dict(zip(layouts(), run.stdout.split("----\n"), strict=False))
+    assert said["Yahoo"].startswith("2012-02-13 00:00:00: hold ")
+    assert "P(stable)" in said["Yahoo"]
+    for name, answer in said.items():
+        assert answer.partition(": ")[2] == said["Yahoo"].partition(": ")[2], name
