@@ -1,11 +1,12 @@
 """How far each kernel is from what this machine can do, and which limit binds it.
 
 `python benchmarks/roofline.py`. The limits are measured in the same process, in turns with the kernels: a large matrix
-product for the flops, a triad over arrays that no cache holds for the bytes, and, alone and in the first cache, the two
-things that a kernel does besides adding and multiplying: exponentials, and random numbers. What a kernel needs is
-counted by the formulas below. It can not take less than its arithmetic takes at those rates, one part after the other
-since all use the same units of the processor, nor less than its memory takes, which can run beside it: the longer of
-the two is the floor. Of each call the shortest time counts, because a limit is a best case too.
+product for the flops; alone and in the first cache, the two things that a kernel does besides adding and multiplying,
+exponentials and random numbers; and for the bytes a triad, over arrays that no cache holds, and for each kernel once
+more over as many bytes as it moves, since what a cache holds comes from there. What a kernel needs is counted by the
+formulas below. It can not take less than its arithmetic takes at those rates, one part after the other since all use
+the same units of the processor, nor less than its triad, which can run beside it: the longer of the two is the floor.
+Of each call the shortest time counts, because a limit is a best case too.
 """
 
 import time
@@ -29,6 +30,8 @@ from companion.mamba.kernels._stepper import Stepper
 from companion.mamba.kernels._threads import run_tasks
 
 SINGLE, DOUBLE = 4, 8  # bytes of a number
+TYPES = {SINGLE: torch.float32, DOUBLE: torch.float64}
+CHUNK = 4096
 CALL = 0.02  # seconds; a call shorter than this is timed in a loop
 
 
@@ -66,24 +69,35 @@ def _exponentials(first: int, last: int, x: Any) -> None:
     x[0] = y[0]
 
 
+@njit(**KERNEL)  # type: ignore[untyped-decorator]
+def _triad(first: int, last: int, a: Any, b: Any, c: Any) -> None:
+    """a = b + 3 c; a task is `CHUNK` elements."""
+    for k in range(first * CHUNK, min(last * CHUNK, len(a))):
+        a[k] = b[k] + np.float32(3) * c[k]
+
+
+def triad(n_bytes: float, threads: int = THREADS) -> Callable[[], object]:
+    """A call that moves so many bytes: two arrays read, one written."""
+    length = max(1, round(n_bytes / (3 * SINGLE)))
+    a, b, c = (np.ones(length, np.float32) for _ in range(3))
+    tasks, work = -(-length // CHUNK), 10**9 if threads > 1 else 0
+    return lambda: run_tasks(_triad, tasks, work, a, b, c)
+
+
 def limits(tiny: bool) -> dict[str, tuple[Callable[[], object], float, str]]:
     """A call for each limit, what it does in units, and the unit."""
-    order, length, passes = (64, 1000, 10) if tiny else (2048, 2**26, 200_000)
+    order, large, passes = (64, 1e5, 10) if tiny else (2048, 9e8, 200_000)
     square = {size: torch.randn(order, order, dtype=dtype) for size, dtype in TYPES.items()}
-    a, b, c = (torch.zeros(length, dtype=torch.float64) for _ in range(3))
     x = np.full(1024, 0.5, np.float32)
     paths, steps = (200, 5) if tiny else (20_000, 252)
     flops = 2.0 * order**3 / 1e9
     return {
         "flops, float32": (lambda: square[SINGLE] @ square[SINGLE], flops, "Gflop/s"),
         "flops, float64": (lambda: square[DOUBLE] @ square[DOUBLE], flops, "Gflop/s"),
-        "memory": (lambda: torch.add(b, c, alpha=3.0, out=a), 3 * DOUBLE * length / 1e9, "GB/s"),
         "exponentials, float32": (lambda: run_tasks(_exponentials, passes, 10**9, x), passes * 1024 / 1e9, "G/s"),
         "normals, float64": (random_numbers(paths, steps), 2.0 * paths * steps / 1e9, "G/s"),
+        "bytes, no cache": (triad(large), large / 1e9, "GB/s"),
     }
-
-
-TYPES = {SINGLE: torch.float32, DOUBLE: torch.float64}
 
 
 def mamba_kernels(tiny: bool) -> list[Kernel]:
@@ -91,7 +105,7 @@ def mamba_kernels(tiny: bool) -> list[Kernel]:
     batch, dim, length, state, taps, width = (2, 32, 16, 4, 4, 16) if tiny else (16, 128, 1024, 16, 4, 64)
     given = {name: tensor.detach() for name, tensor in make_inputs(batch, dim, length, state).items()}
     scan = torch.ops.companion.selective_scan, torch.ops.companion.selective_scan_backward
-    tensors = *(given[name] for name in "u delta A B C D".split()), None, None
+    tensors = *(given[name] for name in ("u", "delta", "A", "B", "C", "D")), None, None
     y, last, checkpoints = scan[0](*tensors, True, None)
     bars, rows = batch * dim * length, batch * length
     each = bars * state
@@ -164,7 +178,7 @@ def one_bar() -> list[Kernel]:
 
 
 def heston_kernels(tiny: bool) -> list[Kernel]:
-    """Both schemes, the regime-switching market and its particle filter, in float64, with the random numbers they draw."""
+    """Both schemes, the regime-switching market and its particle filter, in float64."""
     paths, steps = (200, 5) if tiny else (20_000, 252)
     market, substeps = RegimeSwitchingHeston.equity_index(), 4
     particles, n_filtered, n_bars = (10, 2, 5) if tiny else (3000, 4, 200)
@@ -228,44 +242,39 @@ def shortest(calls: list[Callable[[], object]], *, rounds: int) -> list[float]:
     return best
 
 
-def parts(need: Need, rates: dict[str, float]) -> dict[str, tuple[float, str]]:
-    """Seconds that each part of the need takes at its limit, on the cores that the kernel uses, and how much it is."""
-    share = need.threads / THREADS
+def arithmetic(need: Need, rates: dict[str, float]) -> dict[str, float]:
+    """Seconds that each part of the arithmetic takes at its limit, on the cores that the kernel uses."""
     kind = "float32" if need.size == SINGLE else "float64"
     amounts = {
-        "flops": (need.flops, rates[f"flops, {kind}"], "flop"),
-        "exponentials": (need.exponentials, rates["exponentials, float32"], ""),
-        "normals": (need.normals, rates["normals, float64"], ""),
-        "memory": (need.bytes, rates["memory"], "B"),
+        "flops": need.flops / rates[f"flops, {kind}"],
+        "exponentials": need.exponentials / rates["exponentials, float32"],
+        "normals": need.normals / rates["normals, float64"],
     }
-    return {
-        name: (amount / 1e9 / rate / share, f"{_readable(amount)}{unit}")
-        for name, (amount, rate, unit) in amounts.items()
-        if amount
-    }
+    return {name: seconds / 1e9 * THREADS / need.threads for name, seconds in amounts.items()}
 
 
-def _readable(amount: float) -> str:
-    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if amount >= size:
-            return f"{amount / size:.3g} {prefix}"
-    return f"{amount:.3g} "
+def counted(need: Need) -> str:
+    """What a kernel needs, in words."""
+    amounts = {"flop": need.flops, "exponentials": need.exponentials, "normals": need.normals, "B": need.bytes}
+    return ", ".join(_readable(amount, unit) for unit, amount in amounts.items() if amount)
 
 
-def rows_of(kernel: Kernel, seconds: float, rates: dict[str, float], rounds: int) -> list[Row]:
-    """The kernel, each part of what it needs, and its floor with the limit that binds."""
-    needed = parts(kernel.need, rates)
-    arithmetic = sum(value for name, (value, _) in needed.items() if name != "memory")
-    memory = needed["memory"][0]
-    largest = max((name for name in needed if name != "memory"), key=lambda name: needed[name][0])
-    floor, binds = (memory, "memory") if memory > arithmetic else (arithmetic, largest)
+def _readable(amount: float, unit: str) -> str:
+    size, prefix = next(((size, p) for size, p in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if amount >= size), (1.0, ""))
+    return f"{amount / size:.3g} {prefix}{unit}" if len(unit) <= 4 else f"{amount / size:.3g} {prefix} {unit}"
+
+
+def rows_of(kernel: Kernel, seconds: float, moving: float, rates: dict[str, float], rounds: int) -> list[Row]:
+    """The kernel, and its floor with the limit that binds it; `moving` is what its triad takes."""
+    parts = arithmetic(kernel.need, rates)
+    calculating, largest = sum(parts.values()), max(parts, key=lambda name: parts[name])
+    floor, binds = (moving, "bytes") if moving > calculating else (calculating, largest)
     unit, factor = ("ms", 1e3) if seconds > 1e-4 else ("µs", 1e6)
-
-    def row(contender: str, value: float) -> Row:
-        return Row(kernel.case, contender, factor * value, unit, value / seconds, rounds)
-
-    counted = [row(f"its {name} alone: {amount}".rstrip(), value) for name, (value, amount) in needed.items()]
-    return [row("companion", seconds), *counted, row(f"floor; what binds: {binds}", floor)]
+    contender = f"floor, bound by {binds}: {counted(kernel.need)}"
+    return [
+        Row(kernel.case, "companion", factor * seconds, unit, 1.0, rounds),
+        Row(kernel.case, contender, factor * floor, unit, floor / seconds, rounds),
+    ]
 
 
 @torch.no_grad()
@@ -273,15 +282,22 @@ def measure(tiny: bool) -> list[Row]:
     """Time limits and kernels in turns, and set each kernel against its floor."""
     rounds = 1 if tiny else 15
     bounds, kernels = limits(tiny), [*mamba_kernels(tiny), *heston_kernels(tiny)]
-    times = shortest([*(call for call, _, _ in bounds.values()), *(kernel.call for kernel in kernels)], rounds=rounds)
-    rates = {name: work / seconds for (name, (_, work, _)), seconds in zip(bounds.items(), times, strict=False)}
+    moves = [triad(kernel.need.bytes, kernel.need.threads) for kernel in kernels]
+    calls = [*(call for call, _, _ in bounds.values()), *(kernel.call for kernel in kernels), *moves]
+    times = iter(shortest(calls, rounds=rounds))
+    rates = {name: work / next(times) for name, (_, work, _) in bounds.items()}
     rows = [
         Row("limits of this machine", name, rates[name], unit, None, rounds) for name, (_, _, unit) in bounds.items()
     ]
-    for kernel, seconds in zip(kernels, times[len(bounds) :], strict=True):
-        rows += rows_of(kernel, seconds, rates, rounds)
+    taken = [next(times) for _ in kernels]
+    for kernel, seconds, moving in zip(kernels, taken, times, strict=True):
+        rows += rows_of(kernel, seconds, moving, rates, rounds)
     return rows
 
 
 if __name__ == "__main__":
-    main("roofline", measure, "How far each kernel is from the limits of this machine")
+    main(
+        "roofline",
+        measure,
+        "How far each kernel is from this machine's limits; a call and its size, its time the shortest",
+    )

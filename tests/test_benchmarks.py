@@ -80,3 +80,34 @@ def test_stored_memory_is_bounded() -> None:
     peaks = {row["unit"]: row["value"] for name in ("liquidity", "length_and_memory") for row in results[name]["rows"]}
     assert peaks["MB at most"] < 500
     assert peaks["x (u, delta, y)"] < 4
+
+
+KERNELS = (
+    *("scan forward", "scan backward", "convolution forward", "convolution backward", "norm forward", "norm backward"),
+    *("one bar, MarketMamba.step", "one bar, compiled alone"),
+    *("Heston, Euler", "Heston, QE", "regime switching", "particle filter"),
+)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_kernel_has_its_floor_and_none_is_faster(kernel: str) -> None:
+    """A floor above the time would be one that counts too much, or a rate that was not the machine's."""
+    rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))["roofline"]["rows"]
+    mine = [row for row in rows if row["case"].startswith(kernel)]
+    assert [row["contender"].partition(",")[0] for row in mine] == ["companion", "floor"]
+    assert mine[1]["contender"].partition(" by ")[2].partition(":")[0] in ("flops", "exponentials", "normals", "bytes")
+    assert 0 < mine[1]["ratio"] < 1.05
+    assert mine[1]["ratio"] == pytest.approx(mine[1]["value"] / mine[0]["value"], rel=0.02)
+
+
+def test_the_limits_were_measured_in_the_same_run() -> None:
+    rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))["roofline"]["rows"]
+    limits = {row["contender"]: row["value"] for row in rows if row["case"] == "limits of this machine"}
+    assert set(limits) == {
+        "flops, float32",
+        "flops, float64",
+        "exponentials, float32",
+        "normals, float64",
+        "bytes, no cache",
+    }
+    assert limits["flops, float64"] < limits["flops, float32"]

@@ -18,6 +18,7 @@ ORDER = (
     "neural_filter",
     "target_position",
     "liquidity",
+    "roofline",
 )
 HEADINGS = ("Case", "Contender", "Median", "Against companion")
 

@@ -40,15 +40,16 @@ def numbers(
             raise InputError(f"{name}: {field}: has type {column.type}, not a number: give plain decimal numbers")
     if not text:
         return result
+    commas = any(pc.any(pc.match_substring(values, ",")).as_py() for values in text.values())
+    if delimiter == "," and not commas:
+        decimal = decimal or "."  # between commas a point is the decimal mark
     marks: tuple[Decimal, ...] = (decimal,) if decimal else (".", ",")
     read = {mark: {field: _read(values, mark) for field, values in text.items()} for mark in marks}
     whole = [mark for mark in marks if all(ok.all() for _, ok in read[mark].values())]
     if not whole:
         raise _what_is_none(text, read, name)
     if len(whole) == 2 and not all(np.array_equal(read["."][f][0], read[","][f][0], equal_nan=True) for f in text):
-        commas = any(pc.any(pc.match_substring(values, ",")).as_py() for values in text.values())
-        if commas or delimiter != ",":  # in a file of commas a point is the decimal mark
-            raise _which_mark(text, read, name)
+        raise _which_mark(text, read, name)
     return result | {field: values for field, (values, _) in read[whole[0]].items()}
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from companion._checks import LARGEST_LOG_RETURN
 from companion.desk._decision import Bar, Decision, Quote
-from companion.desk._identity import fingerprint
 from companion.desk._signals import AlwaysLong, Signal
 from companion.regimes._clock import BarClock
 from companion.regimes._filter import RegimeFilter
+from companion.regimes._packing import fingerprint
 from companion.regimes._stepper import RegimeReading
 from companion.risk import (
     DailyLossLimit,

@@ -61,8 +61,8 @@ class NeuralRegimeFilter(RegimeFilter):
         Parameters
         ----------
         name : {"equity_index", "universal"}
-            Trained on the book's base market, or on markets drawn by `RegimeSwitchingHeston.random`, whose parameters it infers from
-            the past as it goes.
+            Trained on the book's base market, or on markets drawn by `RegimeSwitchingHeston.random`, whose parameters
+            it infers from the past as it goes.
         **settings
             `enter_chaos`, `leave_chaos` and `warm_up`.
 

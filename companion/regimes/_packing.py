@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import inspect
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,9 @@ def _pieces(value: Any) -> Iterator[bytes]:
     elif hasattr(value, "fingerprint_parts"):
         yield f"{type(value).__qualname__};".encode()
         yield from _pieces(value.fingerprint_parts())
-    elif hasattr(value, "__dict__"):
+    elif inspect.isroutine(value):
+        yield f"{value.__module__}.{value.__qualname__};".encode()
+    elif hasattr(value, "__dict__") and not isinstance(value, Enum):
         yield f"{type(value).__qualname__};".encode()
         yield from _pieces({name: part for name, part in vars(value).items() if not name.startswith("_")})
     else:

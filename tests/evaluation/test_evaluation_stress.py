@@ -5,19 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.evaluation._stress import (
+from companion.evaluation import (
     add_noise,
     carry_forward,
-    distorted_market,
     drop_unseen,
     hold_last,
     random_gaps,
     rescale_to_unit,
 )
-from companion.heston import RegimeSwitchingHeston
 
 RETURNS = 0.01 * np.random.default_rng(0).standard_normal((5, 400))
-BASE = RegimeSwitchingHeston.equity_index()
 
 
 def test_noise_has_the_stated_variance_and_scales_one_draw():
@@ -83,24 +80,6 @@ def test_rescaling_is_the_formula():
     assert not rescale_to_unit(np.zeros(4), half_life=30, daily_volatility=0.01).any()
 
 
-def test_a_market_of_another_volatility_has_the_same_paths_in_another_unit():
-    """The variance is four times as large on every bar, and the regimes are the same."""
-    one = BASE.simulate(n_paths=3, n_steps=300, seed=4)
-    two = distorted_market(BASE, volatility=2.0).simulate(n_paths=3, n_steps=300, seed=4)
-    np.testing.assert_array_equal(one.regime, two.regime)
-    np.testing.assert_allclose(two.variance, 4 * one.variance, rtol=1e-6)
-
-
-def test_reversion_keeps_the_stationary_law_and_duration_the_shares():
-    fast = distorted_market(BASE, reversion=4.0)
-    for old, new in zip(BASE.regimes, fast.regimes, strict=True):
-        assert new.kappa == 4 * old.kappa
-        assert new.xi**2 / new.kappa == pytest.approx(old.xi**2 / old.kappa)
-    long = distorted_market(BASE, duration=3.0)
-    np.testing.assert_allclose(long.mean_durations, 3 * BASE.mean_durations)
-    np.testing.assert_allclose(long.stationary, BASE.stationary)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -122,8 +101,6 @@ def test_reversion_keeps_the_stationary_law_and_duration_the_shares():
             lambda: rescale_to_unit(RETURNS, half_life=0.0, daily_volatility=0.01),
             "half_life must be a positive finite number, got 0.0",
         ),
-        (lambda: distorted_market(BASE, volatility=0.0), "volatility = 0.0"),
-        (lambda: distorted_market(BASE, duration=0.01), "transition must hold probabilities"),
     ],
 )
 def test_arguments_are_checked(call, message):

@@ -15,10 +15,10 @@ from companion.heston import (
     heston_call_price,
     heston_put_price,
     simulate_heston,
-    simulate_heston_terminal,
     variance_law,
     weak_error,
 )
+from companion.heston._simulate import simulate_heston_terminal
 
 BASE = HestonParams(mu=0.03, kappa=2.0, theta=0.04, xi=0.3, rho=-0.7, v0=0.09)
 TERMS = {"s0": 100.0, "maturity": 1.0, "rate": 0.03}

@@ -8,7 +8,8 @@ import pytest
 from scipy.integrate import quad, solve_ivp
 from scipy.special import ndtr
 
-from companion.heston import HestonParams, characteristic_function, heston_call_price, heston_put_price
+from companion.heston import HestonParams, heston_call_price, heston_put_price
+from companion.heston._pricing import characteristic_function
 
 CALM = HestonParams(mu=0.3, kappa=1.5, theta=0.04, xi=0.3, rho=-0.7, v0=0.04)
 WILD = HestonParams(mu=0.3, kappa=0.5, theta=0.04, xi=1.0, rho=-0.9, v0=0.04)

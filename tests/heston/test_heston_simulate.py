@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from companion.heston import HestonParams, heston_call_price, simulate_heston, simulate_heston_terminal, variance_law
+from companion.heston import HestonParams, heston_call_price, simulate_heston, variance_law
 from companion.heston import _simulate as simulate
+from companion.heston._simulate import simulate_heston_terminal
 from companion.heston.kernels import _blocks
 
 CALM = HestonParams(mu=0.07, kappa=5.0, theta=0.04, xi=0.5, rho=-0.7, v0=0.06)
