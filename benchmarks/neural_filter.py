@@ -6,7 +6,7 @@ particle filter knows the market and takes the bars as one path, which costs it 
 
 from collections.abc import Callable
 
-import torch
+import numpy as np
 from _timing import Row, main, race
 
 from companion.heston import RegimeSwitchingHeston, bayes_filter
@@ -18,11 +18,11 @@ PARTICLES = 3000
 
 def network_step(detector: NeuralRegimeFilter, log_return: float) -> Callable[[], object]:
     """One step of the network, without what `update` does around it."""
-    features, state = torch.from_numpy(market_features([log_return])), detector.model_.init_state(1)
-    return lambda: detector.model_.head(detector.model_.step(features, state)[0])
+    stepper, features = detector.model_.stepper(), market_features([log_return])
+    state, latent = stepper.start(), np.empty((1, stepper.d_model), stepper.dtype)
+    return lambda: stepper.step_in_place(features, state, latent)
 
 
-@torch.no_grad()
 def measure(tiny: bool) -> list[Row]:
     """Race bar by bar on one path, and over several whole paths."""
     market, detector = RegimeSwitchingHeston.equity_index(), NeuralRegimeFilter.load_pretrained()

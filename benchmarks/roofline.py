@@ -26,7 +26,6 @@ from companion.heston.kernels._regime_scheme import BURN_IN_BARS
 from companion.mamba import MarketMamba
 from companion.mamba.kernels._scan_cpu import TILE
 from companion.mamba.kernels._scan_math import KERNEL, exp2
-from companion.mamba.kernels._stepper import Stepper
 from companion.mamba.kernels._threads import run_tasks
 
 SINGLE, DOUBLE = 4, 8  # bytes of a number
@@ -72,8 +71,10 @@ def _exponentials(first: int, last: int, x: Any) -> None:
 @njit(**KERNEL)  # type: ignore[untyped-decorator]
 def _triad(first: int, last: int, a: Any, b: Any, c: Any) -> None:
     """a = b + 3 c; a task is `CHUNK` elements."""
-    for k in range(first * CHUNK, min(last * CHUNK, len(a))):
-        a[k] = b[k] + np.float32(3) * c[k]
+    start, stop = first * CHUNK, last * CHUNK  # slices, since a loop over their elements becomes vector code
+    to, one, other = a[start:stop], b[start:stop], c[start:stop]
+    for k in range(len(to)):
+        to[k] = one[k] + np.float32(3) * other[k]
 
 
 def triad(n_bytes: float, threads: int = THREADS) -> Callable[[], object]:
@@ -157,24 +158,17 @@ def mamba_kernels(tiny: bool) -> list[Kernel]:
 
 
 def one_bar() -> list[Kernel]:
-    """One bar through the shipped shape of the model, on one core: through PyTorch's tensors, and without them."""
+    """One bar through the shipped shape of the model, on one core."""
     model = MarketMamba().eval()
     block: Any = model.blocks[0]
     weights = sum(weight.numel() for weight in model.parameters())
     layers, states = len(model.blocks), block.d_inner * block.d_state
     # Nearly every weight is multiplied and added once; a state is read and written, its decay is an exponential.
     flops, moved = 2 * weights + layers * 6 * states, weights + 2 * layers * (states + block.d_inner * 3)
-    exponentials = layers * (states + 3 * block.d_inner)
-    features, state = torch.zeros(1, 3), model.init_state(1)
-    stepper = Stepper(model)
-    numbers, own, latent = features.numpy(), stepper.start(), np.empty((1, stepper.d_model), stepper.dtype)
-    need = Need(flops, SINGLE * moved, exponentials, threads=1)
-    # `MarketMamba.step` reads the logarithms of the decay rates as they are trained: an exponential more a state.
-    in_place = Need(flops, SINGLE * moved, exponentials + layers * states, threads=1)
-    return [
-        Kernel("one bar, MarketMamba.step", lambda: model.step(features, state), in_place),
-        Kernel("one bar, compiled alone", lambda: stepper.step_in_place(numbers, own, latent), need),
-    ]
+    stepper, features = model.stepper(), np.zeros((1, 3), np.float32)
+    state, latent = stepper.start(), np.empty((1, stepper.d_model), stepper.dtype)
+    need = Need(flops, SINGLE * moved, layers * (states + 3 * block.d_inner), threads=1)
+    return [Kernel("one bar, MarketMamba.stepper", lambda: stepper.step_in_place(features, state, latent), need)]
 
 
 def heston_kernels(tiny: bool) -> list[Kernel]:

@@ -1,7 +1,7 @@
 """One bar through a two-layer model that keeps its state, against mambapy's and transformers' steps.
 
 `python benchmarks/streaming.py`. The peers' steps are timed as their libraries have them: layers only, without the
-embedding and the last norm that the step of `MarketMamba` includes.
+embedding and the last norm that the stepper of `MarketMamba` includes.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from companion.mamba import MarketMamba
 
 
 def companion_step() -> Callable[[], object]:
-    """`MarketMamba.step` with its embedding and last norm."""
-    model, features = MarketMamba().eval(), make_features(1, 1)[:, 0]
-    state = model.init_state(1)
-    return lambda: model.step(features, state)
+    """The compiled step of `MarketMamba`, with its embedding and last norm, and a new state each time."""
+    stepper, features = MarketMamba().stepper(), make_features(1, 1)[:, 0].numpy()
+    state = stepper.start()
+    return lambda: stepper.step(features, state)
 
 
 def mambapy_step() -> Callable[[], object]:

@@ -116,7 +116,7 @@ def _filter(name: str, seed: int, config: ScoresConfig, work: Path, report: Repo
     made = read_json(file.with_suffix(".json"), remedy=f"delete {file} to train it anew")["provenance"]
     if (made["seed"], made["config"]) != (seed, json.loads(json.dumps(asdict(recipe)))):
         raise InputError(f"{file}: trained by another recipe than today's; delete it to train it anew")
-    return NeuralRegimeFilter.from_network(MarketMamba.load(file))
+    return NeuralRegimeFilter.from_network(MarketMamba.load(file, made_by="companion train-filter"))
 
 
 def _file(name: str, seed: int, work: Path) -> Path:

@@ -24,6 +24,7 @@ def plain(column: pa.ChunkedArray) -> pa.Array:
 
 
 def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of Parquet holds text, plain or by dictionary."""
     return (
         pa.types.is_string(kind)
         or pa.types.is_large_string(kind)

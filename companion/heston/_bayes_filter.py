@@ -33,7 +33,7 @@ class FilterRun:
 
     Attributes
     ----------
-    probability : float64 array of shape (n_paths, n_bars, n_regimes)
+    p_regime : float64 array of shape (n_paths, n_bars, n_regimes)
         P(regime of the bar | returns up to and including that bar).
     log_likelihood : float64 array of shape (n_paths, n_bars)
         Log density of each return given the ones before it; their sum estimates the log likelihood of the path.
@@ -41,7 +41,7 @@ class FilterRun:
         ``1 / sum(weight**2)``, between 1 and the number of particles.
     """
 
-    probability: NDArray[np.float64]
+    p_regime: NDArray[np.float64]
     log_likelihood: NDArray[np.float64]
     effective_sample_size: NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def bayes_filter(
     ValueError
         If `returns` are not log returns, or another argument is out of range; the message names it.
     """
-    return run_bayes_filter(returns, market, dt=dt, substeps=substeps, n_particles=n_particles, seed=seed).probability
+    return run_bayes_filter(returns, market, dt=dt, substeps=substeps, n_particles=n_particles, seed=seed).p_regime
 
 
 def run_bayes_filter(

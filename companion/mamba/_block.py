@@ -12,7 +12,6 @@ from companion.mamba._precision import check_input, in_weights_precision
 from companion.mamba._scan import selective_scan
 from companion.mamba.kernels._conv_op import causal_conv_silu
 from companion.mamba.kernels._scan_reference import softplus
-from companion.mamba.kernels._step import StackParts, compiled_stack
 
 
 class MambaState(NamedTuple):
@@ -163,14 +162,9 @@ class Mamba(nn.Module):
     def step(self, x_t: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         """Advance by one bar: x_t (batch, d_model) to y_t (batch, d_model) and the next state.
 
-        Repeated steps give what `forward` gives on the whole sequence. The state passed in is left as it is. Where
-        autograd is off, small batches on the processor take a compiled form (`kernels._step`); otherwise, and
-        so wherever gradients are recorded, the step is the PyTorch code below.
+        Repeated steps give what `forward` gives on the whole sequence. The state passed in is left as it is. For a
+        whole model bar by bar, `MarketMamba.stepper` is some twenty times as fast.
         """
-        stack = compiled_stack(self, self._parts, x_t)
-        if stack is not None:
-            y_t, (moved,) = stack(x_t, (state,))
-            return y_t, MambaState(*moved)
         check_input("x", x_t, (len(x_t), self.d_model), self.precision)
         check_input("state.conv", state.conv, (len(x_t), self.d_inner, self.d_conv - 1), self.precision)
         check_input("state.hidden", state.hidden, (len(x_t), self.d_inner, self.d_state), self.precision)
@@ -184,9 +178,6 @@ class Mamba(nn.Module):
         hidden = decay * state.hidden + (delta * u)[..., None] * B[:, None]
         y = (hidden @ C[..., None])[..., 0] + self.D * u
         return self.out_proj(y * functional.silu(z)), MambaState(window[..., 1:], hidden)
-
-    def _parts(self) -> StackParts:
-        return StackParts([self], [None])
 
 
 # Inside the block the channels lie first in memory and time last. Each projection is then one product of two matrices

@@ -16,7 +16,7 @@ from companion.mamba._checkpoint import read_checkpoint, write_checkpoint
 from companion.mamba._features import N_FEATURES, market_features
 from companion.mamba._precision import check_input, in_weights_precision
 from companion.mamba.kernels._norm import RMSNorm
-from companion.mamba.kernels._step import StackParts, compiled_stack
+from companion.mamba.kernels._stepper import Stepper
 
 _PRETRAINED = Path(__file__).parent / "pretrained"
 
@@ -94,13 +94,9 @@ class MarketMamba(nn.Module):
     def step(self, features_t: Tensor, state: tuple[MambaState, ...]) -> tuple[Tensor, tuple[MambaState, ...]]:
         """Latent (batch, d_model) of the next bar's features (batch, 3), and the state after it.
 
-        Under `torch.no_grad()`, small batches on the processor pass all layers in one compiled call; where gradients
-        are recorded the step is PyTorch's, block by block. The state passed in is left as it is.
+        PyTorch's own, block by block, so that gradients flow; the state passed in is left as it is. For live use take
+        `stepper`, which is compiled.
         """
-        stack = compiled_stack(self, self._parts, features_t)
-        if stack is not None:
-            latent_t, moves = stack(features_t, state)
-            return latent_t, tuple(MambaState(*moved) for moved in moves)
         check_input("features", features_t, (len(features_t), N_FEATURES), self.precision)
         if len(state) != len(self.blocks):
             raise ValueError(f"state must have {len(self.blocks)} parts, one a block, got {len(state)}")
@@ -111,8 +107,13 @@ class MarketMamba(nn.Module):
             after.append(moved)
         return self.final_norm(x), tuple(after)
 
-    def _parts(self) -> StackParts:
-        return StackParts(list(self.blocks), list(self.norms), self.embedding, self.final_norm)
+    def stepper(self) -> Stepper:
+        """The step compiled, for inference on the processor: all layers in one call, on a copy of today's weights.
+
+        ``stepper.start(batch)`` is the state before the first bar, and ``stepper.step(features, state)`` gives the
+        latent and the state after it, as numpy arrays. Who trains the model further takes another stepper.
+        """
+        return Stepper(self)
 
     def save(self, path: str | Path, *, provenance: Mapping[str, Any]) -> None:
         """Write the weights to `path` (*.safetensors) and a readable copy of the header beside it (*.json)."""

@@ -25,9 +25,7 @@ class Latent(Feature):
     rms_range = (0.004, 0.03)  # the book's markets: 6 to 48 % a year, of daily bars
 
     def __post_init__(self) -> None:
-        from companion.mamba.kernels._stepper import Stepper
-
-        self.stepper = Stepper(self.model)
+        self.stepper = self.model.stepper()
 
     def fingerprint_parts(self) -> Any:
         """The weights: what tells this latent from another, as `fingerprint` wants to know."""

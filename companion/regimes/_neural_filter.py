@@ -134,4 +134,4 @@ def _shipped(name: str) -> "MarketMamba":
     known = sorted(path.stem for path in _PRETRAINED.glob("*.safetensors"))
     if name not in known:
         raise ValueError(f"name must be one of the shipped filters {', '.join(known)}, got {name!r}")
-    return MarketMamba.load(_PRETRAINED / f"{name}.safetensors")
+    return MarketMamba.load(_PRETRAINED / f"{name}.safetensors", made_by="companion train-filter")

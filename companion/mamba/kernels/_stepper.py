@@ -54,15 +54,23 @@ class Stepper:
     def step(self, features: Array, state: StackState) -> tuple[Array, StackState]:
         """Latent (batch, d_model) of one bar's features (batch, n_features), and the state after it.
 
-        The state passed in is left as it is.
+        The state passed in is left as it is. Another shape is a `ValueError`.
         """
+        features = np.asarray(features)
+        wanted = [(len(features), self.n_features), *(part.shape for part in self.start(len(features)))]
+        for name, given, shape in zip(("features", "state", "state"), (features, *state), wanted, strict=True):
+            if given.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {given.shape}")
         conv, hidden = state[0].copy(), state[1].copy()
         latent = np.empty((len(features), self.d_model), self.dtype)
         _step(features.astype(self.dtype), conv, hidden, latent, self.weights, self._sizes, self._eps)
         return latent, (conv, hidden)
 
     def step_in_place(self, features: Array, state: StackState, latent: Array) -> None:
-        """The same for a caller who owns the state (it is overwritten) and the memory of the latent."""
+        """The same for a caller who owns the state (it is overwritten) and the memory of the latent, all of `dtype`.
+
+        It takes three microseconds less, and checks nothing.
+        """
         _step(features, *state, latent, self.weights, self._sizes, self._eps)
 
 
