@@ -65,27 +65,18 @@ class ApiTable(SphinxDirective):
             self.env.note_dependency(str(path))  # build this page again when a chapter changes
         body = nodes.tbody()
         for name in module.__all__:
-            markup = f":py:obj:`~companion.{room}.{name}`"
-            body += nodes.row(
-                "",
-                *(
-                    nodes.entry("", cell)
-                    for cell in (
-                        self._inline(markup),
-                        self._plain(summary(getattr(module, name))),
-                        self._links(f"{room}.{name}"),
-                    )
-                ),
-            )
+            value = getattr(module, name)
+            documented = inspect.isclass(value) or callable(value)
+            shown = self._reference(f"companion.{room}.{name}") if documented else nodes.literal(text=name)
+            cells = nodes.paragraph("", "", shown), self._plain(summary(value)), self._links(f"{room}.{name}")
+            body += nodes.row("", *(nodes.entry("", cell) for cell in cells))
         head = nodes.thead("", nodes.row("", *(nodes.entry("", nodes.paragraph(text=t)) for t in HEADINGS)))
         widths = [nodes.colspec(colwidth=width) for width in (30, 55, 15)]
-        return [
-            nodes.table("", nodes.tgroup("", *widths, head, body, cols=3), classes=["api-table", "colwidths-given"])
-        ]
+        group = nodes.tgroup("", *widths, head, body, cols=3)
+        return [nodes.container("", nodes.table("", group, classes=["colwidths-given"]), classes=["wide-table"])]
 
-    def _inline(self, markup: str) -> nodes.paragraph:
-        target = markup.split("~")[1].rstrip("`")
-        reference = addnodes.pending_xref(
+    def _reference(self, target: str) -> nodes.Node:
+        return addnodes.pending_xref(
             "",
             nodes.literal(text=target.rpartition(".")[2]),
             refdomain="py",
@@ -95,7 +86,6 @@ class ApiTable(SphinxDirective):
             refdoc=self.env.docname,
             refwarn=True,
         )
-        return nodes.paragraph("", "", reference)
 
     def _plain(self, text: str) -> nodes.paragraph:
         pieces = enumerate(text.split("`"))

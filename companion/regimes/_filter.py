@@ -198,12 +198,12 @@ class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         p_chaos = self.predict_proba(X)[..., 1]
         return hysteresis(p_chaos, enter_chaos=self.enter_chaos, leave_chaos=self.leave_chaos)
 
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: Floats | None = None) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Share of bars whose regime `predict` names rightly; `companion.evaluation` has better scores."""
         called, truth = self.predict(X), np.asarray(y)
         if truth.shape != called.shape:
             raise ValueError(f"y must have the shape of X, {called.shape}, got {truth.shape}")
-        return float(np.average(called == truth, weights=sample_weight))
+        return float(np.mean(called == truth))
 
     def stepper(self) -> RegimeStepper:
         """The fitted detector as it is now, before the first bar of a path: from a raw return to a reading.
