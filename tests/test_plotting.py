@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import pytest
 
 from companion import plotting
-from companion.plotting._store import StoredRenderer
+from companion.plotting._store import MIME, StoredRenderer, stored
 
 X = np.arange(50)
 Y = np.sin(X / 5.0)
@@ -49,7 +49,7 @@ def figures() -> dict[str, go.Figure]:
 
 
 def as_text(figure: go.Figure) -> str:
-    return json.dumps(plotting.stored(figure.to_dict()), sort_keys=True, allow_nan=False)
+    return json.dumps(stored(figure.to_dict()), sort_keys=True, allow_nan=False)
 
 
 # --- what is stored --------------------------------------------------------------------------------------------------
@@ -58,12 +58,12 @@ def as_text(figure: go.Figure) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_figure_is_stored_as_one_small_mime_type(figures: dict[str, go.Figure], kind: str) -> None:
     bundle = StoredRenderer().to_mimebundle(figures[kind].to_dict())
-    assert list(bundle) == [plotting.MIME]
-    text = json.dumps(bundle[plotting.MIME], allow_nan=False)
+    assert list(bundle) == [MIME]
+    text = json.dumps(bundle[MIME], allow_nan=False)
     assert "bdata" not in text
     assert len(text) < 20_000
-    assert len(json.dumps(bundle[plotting.MIME]["layout"]["template"])) < 1000
-    assert bundle[plotting.MIME]["layout"]["meta"]["alt"] == "What the figure shows."
+    assert len(json.dumps(bundle[MIME]["layout"]["template"])) < 1000
+    assert bundle[MIME]["layout"]["meta"]["alt"] == "What the figure shows."
 
 
 def test_importing_the_room_changes_nothing_and_use_does() -> None:
@@ -90,18 +90,18 @@ def test_figures_are_stored_the_same_twice() -> None:
 def test_a_packed_array_becomes_a_rounded_list() -> None:
     array = np.array([[1 / 3, 2e-9], [np.nan, -np.inf]])
     packed = {"dtype": "f8", "bdata": base64.b64encode(array.tobytes()).decode(), "shape": "2, 2"}
-    assert plotting.stored({"z": packed}) == {"z": [[0.33333, 2e-9], [None, None]]}
+    assert stored({"z": packed}) == {"z": [[0.33333, 2e-9], [None, None]]}
 
 
 def test_a_figure_made_by_hand_is_stored_as_plain_lists_too() -> None:
     figure = go.Figure(go.Scatter(x=X, y=Y))
-    assert plotting.stored(figure.to_dict())["data"][0]["x"] == X.tolist()
+    assert stored(figure.to_dict())["data"][0]["x"] == X.tolist()
 
 
 def test_whole_numbers_and_days_stay_exact() -> None:
     days = pd.bdate_range("1999-12-31", periods=3)
     figure = plotting.lines({"n": (days, [1234567, 2, 3])}, alt="Counts.")
-    trace = plotting.stored(figure.to_dict())["data"][0]
+    trace = stored(figure.to_dict())["data"][0]
     assert trace["x"] == ["1999-12-31", "2000-01-03", "2000-01-04"]
     assert trace["y"] == [1234567, 2, 3]
 
@@ -109,7 +109,7 @@ def test_whole_numbers_and_days_stay_exact() -> None:
 def test_a_figure_of_more_than_100_kb_is_refused() -> None:
     x = np.linspace(0, 1, 20_000)
     with pytest.raises(ValueError, match=r"more than 100,000: thin"):
-        plotting.stored(plotting.lines({"a": (x, x)}, alt="Too much.").to_dict())
+        stored(plotting.lines({"a": (x, x)}, alt="Too much.").to_dict())
 
 
 # --- what a reader sees ----------------------------------------------------------------------------------------------

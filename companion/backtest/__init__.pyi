@@ -1,6 +1,5 @@
 from ._bootstrap import sharpe_difference_interval as sharpe_difference_interval
 from ._bootstrap import sharpe_interval as sharpe_interval
-from ._costs import rebalance as rebalance
 from ._engine import BacktestResult as BacktestResult
 from ._engine import run_backtest as run_backtest
 from ._performance import Performance as Performance

@@ -3,7 +3,6 @@ from ._bars import read_prices as read_prices
 from ._calendar import bars_per_year as bars_per_year
 from ._cards import CARDS as CARDS
 from ._cards import DataCard as DataCard
-from ._cards import values_sha256 as values_sha256
 from ._liquidity import BrokenLine as BrokenLine
 from ._liquidity import HourLiquidity as HourLiquidity
 from ._liquidity import LiquidityCalibration as LiquidityCalibration

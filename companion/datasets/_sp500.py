@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from companion._checks import need
 from companion.datasets._cards import CARDS
 from companion.datasets._prices import check_prices
 
@@ -41,9 +42,7 @@ def load_sp500_close() -> pd.Series:
     InputError
         When the installed `skfolio` carries other values than the card describes.
     """
-    from skfolio.datasets import load_sp500_index
-
-    frame = load_sp500_index().rename(columns={"SP500": "close"}).astype("float64")
+    frame = need("skfolio.datasets", "sp500").load_sp500_index().rename(columns={"SP500": "close"}).astype("float64")
     frame.index.name = "date"
     CARDS["sp500_close"].verify(frame)
     return check_prices(frame["close"], source="sp500_close")

@@ -27,6 +27,10 @@ LOG_TWO_PI = math.log(2 * math.pi)
 Array = NDArray[np.float64]
 
 
+#: Effective particles below which the seed moves a probability by more than a few hundredths.
+FEWEST_EFFECTIVE = 100.0
+
+
 @dataclass(frozen=True, eq=False)
 class FilterRun:
     """What a run of the particle filter gives; without the leading axis for a single path.
@@ -39,11 +43,19 @@ class FilterRun:
         Log density of each return given the ones before it; their sum estimates the log likelihood of the path.
     effective_sample_size : float64 array of shape (n_paths, n_bars)
         ``1 / sum(weight**2)``, between 1 and the number of particles.
+    reliable : bool array of shape (n_paths, n_bars)
+        Whether at least `FEWEST_EFFECTIVE` particles carry the answer. After a return that the market almost never
+        makes, one or two do, and the seed decides which regime they were in.
     """
 
     p_regime: NDArray[np.float64]
     log_likelihood: NDArray[np.float64]
     effective_sample_size: NDArray[np.float64]
+
+    @property
+    def reliable(self) -> NDArray[np.bool_]:
+        """Whether enough particles carry the answer; see the class."""
+        return np.asarray(self.effective_sample_size >= FEWEST_EFFECTIVE)
 
 
 def bayes_filter(

@@ -151,14 +151,17 @@ def train(
 
 def _check_labels(labels: ArrayLike | None, shape: tuple[int, ...], config: TrainConfig) -> NDArray[np.float64] | None:
     if (labels is None) == (config.target == LABELS):
-        raise ValueError(f"labels: {'missing for' if labels is None else 'not for'} target {config.target!r}")
+        wanted = "be given for" if labels is None else "be left out for"
+        raise ValueError(
+            f"labels must {wanted} the target {config.target!r}, got {'none' if labels is None else 'some'}"
+        )
     if labels is None:
         return None
     array = np.atleast_2d(np.asarray(labels, dtype=np.float64))
     if array.shape != shape:
-        raise ValueError(f"labels: expected shape {shape} as the returns, got {array.shape}")
+        raise ValueError(f"labels must have the shape of the returns, {shape}, got {array.shape}")
     if not ((array >= 0) & (array <= 1)).all():
-        raise ValueError("labels: a value is not in [0, 1]")
+        raise ValueError("labels must lie in [0, 1] at every bar, got a value that does not")
     return array
 
 
@@ -191,7 +194,7 @@ class _Run:
         self.model = initial_model(config.model, seed=seed).to(self.dtype).train()
         if model is not None:
             if model.config != config.model:
-                raise ValueError(f"model: has {model.config}, the configuration asks for {config.model}")
+                raise ValueError(f"model must have the shape {config.model} of the configuration, got {model.config}")
             self.model.load_state_dict(model.state_dict())
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay

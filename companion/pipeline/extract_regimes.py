@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from companion._checks import LARGEST_LOG_RETURN, check_count
+from companion._checks import check_count
 from companion._files import provenance
 from companion._tables import read_table, write_table
 from companion.datasets import CARDS, load_sp500, load_sp500_close, log_returns, read_prices
@@ -126,21 +126,13 @@ def sp500_close() -> pd.Series:
 
 
 def check_daily(close: pd.Series, *, longest_gap: int, name: str) -> None:
-    """Refuse closes that are not one a trading day, or move as no price does, before the detector reads any.
+    """Refuse closes that are not one a trading day, before the detector reads any.
 
     Raises
     ------
     InputError
         The message names the row, counted from 1, its date and the remedy.
     """
-    returns = log_returns(close)
-    strange = np.flatnonzero(np.abs(returns.to_numpy()) > LARGEST_LOG_RETURN)
-    if strange.size:
-        row = int(strange[0]) + 1
-        raise InputError(
-            f"{name}: close: row {row + 1} ({close.index[row]:%Y-%m-%d}): {close.iloc[row]:g} after "
-            f"{close.iloc[row - 1]:g}, no move of a market; mend the price"
-        )
     clock = BarClock.start("1D", longest_gap)
     for row, date in enumerate(close.index):
         try:

@@ -70,7 +70,7 @@ class TrainMambaConfig:
 def run(config: TrainMambaConfig, inputs: Mapping[str, Path], output: Path, report: Report) -> str:
     """Train a MarketMamba on simulated paths; an interrupted run goes on from where it was when started again."""
     returns, _ = read_paths(inputs["market"])
-    need = config.length + max(config.horizons)
+    need = config.recipe().fewest_bars
     if returns.shape[1] < need:
         raise InputError(
             f"{inputs['market']}: {returns.shape[1]} bars a path, but length + the longest horizon need {need}; "

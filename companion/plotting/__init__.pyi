@@ -7,8 +7,6 @@ from ._figures import lines as lines
 from ._figures import reliability as reliability
 from ._figures import scatter as scatter
 from ._regimes import regimes as regimes
-from ._store import MIME as MIME
-from ._store import stored as stored
 from ._store import use as use
 from ._style import CHAOS as CHAOS
 from ._style import COLORS as COLORS

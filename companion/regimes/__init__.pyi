@@ -1,6 +1,5 @@
 from ._ceiling import BayesCeiling as BayesCeiling
 from ._confidence import PlattCalibration as PlattCalibration
-from ._confidence import centroid_distances as centroid_distances
 from ._confidence import get_regime_confidence as get_regime_confidence
 from ._detector import RegimeDetector as RegimeDetector
 from ._detectors import EwmaKMeans as EwmaKMeans

@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from companion._checks import Floats
+from companion._checks import Floats, need
 from companion.regimes._features import Ewma, Feature
 
 #: The library's dynamic program is a Python loop of some 10 microseconds a bar and pass; two centers need no more bars.
@@ -58,9 +58,9 @@ class JumpCost(Feature):
         return self
 
     def _fit_centers(self, standardized: Floats, seed: int) -> Floats:
-        from jumpmodels.jump import JumpModel
-
-        model = JumpModel(n_components=2, jump_penalty=self.penalty, n_init=3, random_state=seed)
+        model = need("jumpmodels.jump", "jump-model").JumpModel(
+            n_components=2, jump_penalty=self.penalty, n_init=3, random_state=seed
+        )
         with np.errstate(invalid="ignore", divide="ignore"):  # it averages over an empty state, which is found below
             model.fit(standardized)
         centers = np.sort(model.centers_[:, 0])

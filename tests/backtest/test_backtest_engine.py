@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from companion.backtest import rebalance, run_backtest
+from companion.backtest import run_backtest
+from companion.backtest._costs import rebalance
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)
 

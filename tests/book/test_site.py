@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from companion import plotting
 from companion.doctor import find_browser
+from companion.plotting._store import stored
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("request", "console", "figure", "math", "dark mode", "width", "alternative text", "heading")
@@ -240,7 +241,7 @@ def test_inspection_sees(planted: Visit, kind: str) -> None:
 def test_keyboard_moves_a_slider(browser: Browser, site: Path) -> None:
     """A figure made by `plotting.animate`, in a copy of a page that draws figures."""
     frames = {"slow": {"path": ([0, 1], [0, 1])}, "fast": {"path": ([0, 1], [0, 5])}}
-    figure = plotting.stored(plotting.animate(frames, slider_title="speed", alt="Two speeds.").to_dict())
+    figure = stored(plotting.animate(frames, slider_title="speed", alt="Two speeds.").to_dict())
     block = f'<div class="book-plotly moving"><script type="application/json">{json.dumps(figure)}</script></div>'
     chapter = next((site / "notebooks").glob("*.html"))
     copy = chapter.with_name("moving.html")

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from companion.datasets import CARDS, load_sp500, load_sp500_close, values_sha256
+from companion.datasets import CARDS, load_sp500, load_sp500_close
+from companion.datasets._cards import values_sha256
 from companion.errors import InputError
 
 LOADERS = {"sp500": load_sp500, "sp500_close": lambda: load_sp500_close().to_frame()}

@@ -21,7 +21,8 @@ from companion.evaluation import (
     step_sizes,
 )
 from companion.mamba import MarketMamba, MarketMambaConfig, latents, market_features, selective_scan
-from companion.regimes import RegimeDetector, centroid_distances
+from companion.regimes import RegimeDetector
+from companion.regimes._confidence import centroid_distances
 
 DETERMINISTIC = settings(derandomize=True, deadline=None, max_examples=60)
 

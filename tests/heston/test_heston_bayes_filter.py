@@ -211,3 +211,13 @@ def test_perfect_correlation_is_refused() -> None:
     regimes = tuple(HestonParams(**{**vars(params), "rho": -1.0}) for params in BASE.regimes)
     with pytest.raises(ValueError, match=r"^market must have rho"):
         bayes_filter([0.01, 0.02], RegimeSwitchingHeston(regimes, BASE.transition), seed=0)
+
+
+def test_an_answer_that_the_seed_decides_says_so() -> None:
+    """A jump of 8 % after calm: the weights collapse, and the run knows it; an ordinary bar is reliable."""
+    calm = 0.006 * np.random.default_rng(0).standard_normal(200)
+    runs = [run_bayes_filter(np.r_[calm, 0.08], BASE, n_particles=3000, seed=seed) for seed in range(12)]
+    assert np.std([run.p_regime[-1, 1] for run in runs]) > 0.05
+    assert not any(run.reliable[-1] for run in runs)
+    assert np.std([run.p_regime[-2, 1] for run in runs]) < 0.01
+    assert all(run.reliable[:-1].all() for run in runs)

@@ -15,7 +15,6 @@ from tolerant_nbval import exemptions
 MAX_FIGURE_BYTES = 100_000
 MAX_NOTEBOOK_BYTES = 500_000
 MAX_CELL_LINES = 15
-MAX_CODE_LINES = 200
 MIN_FIGURES = 3
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -150,13 +149,11 @@ def executed_from_top_to_bottom(notebook: NotebookNode) -> Problems:
 
 @rule
 def code_is_short(notebook: NotebookNode) -> Problems:
-    """Cells of at most 15 lines, chapters of at most 200."""
+    """Cells of at most 15 lines."""
     lines = {cell.id: len(cell.source.splitlines()) for cell in code_cells(notebook)}
     for cell_id, count in lines.items():
         if count > MAX_CELL_LINES:
             yield f"cell {cell_id}: {count} lines of code, at most {MAX_CELL_LINES}"
-    if (total := sum(lines.values())) > MAX_CODE_LINES:
-        yield f"{total} lines of code in the chapter, at most {MAX_CODE_LINES}"
 
 
 @rule

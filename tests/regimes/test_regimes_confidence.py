@@ -10,7 +10,8 @@ from scipy.special import expit
 from sklearn.cluster import KMeans
 
 from companion.evaluation import expected_calibration_error
-from companion.regimes import PlattCalibration, centroid_distances, get_regime_confidence
+from companion.regimes import PlattCalibration, get_regime_confidence
+from companion.regimes._confidence import centroid_distances
 from companion.regimes._rules import order_by_volatility
 
 DETERMINISTIC = settings(derandomize=True, deadline=None, max_examples=60)

@@ -116,11 +116,11 @@ def test_a_bad_recipe_is_refused(change, message):
 @pytest.mark.parametrize(
     ("labels", "target", "message"),
     [
-        (None, "labels", "labels: missing for target 'labels'"),
-        (np.zeros((2, 80)), "log_variance", "labels: not for target 'log_variance'"),
-        (np.zeros((2, 79)), "labels", r"labels: expected shape \(2, 80\)"),
-        (np.full((2, 80), 1.5), "labels", r"labels: a value is not in \[0, 1\]"),
-        (np.full((2, 80), np.nan), "labels", r"labels: a value is not in \[0, 1\]"),
+        (None, "labels", "labels must be given for the target 'labels', got none"),
+        (np.zeros((2, 80)), "log_variance", "labels must be left out for the target 'log_variance', got some"),
+        (np.zeros((2, 79)), "labels", r"labels must have the shape of the returns, \(2, 80\), got"),
+        (np.full((2, 80), 1.5), "labels", r"labels must lie in \[0, 1\]"),
+        (np.full((2, 80), np.nan), "labels", r"labels must lie in \[0, 1\]"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(labels, target, message):
@@ -137,7 +137,7 @@ def test_training_goes_on_from_a_model_and_leaves_it(lessons):
     assert torch.equal(start.head.weight, before)
     moved = torch.abs(again.head.weight - before).max()
     assert 0 < moved < 2 * config.learning_rate  # as far as one step of AdamW goes
-    with pytest.raises(ValueError, match="model: has MarketMambaConfig"):
+    with pytest.raises(ValueError, match="model must have the shape MarketMambaConfig"):
         train(lessons.log_returns, config, seed=0, labels=lessons.posterior, model=MarketMamba())
 
 

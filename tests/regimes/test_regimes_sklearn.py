@@ -113,10 +113,6 @@ def test_the_score_is_the_share_that_predict_names_rightly(fitted, market):
     returns, regime = market
     right = fitted.predict(returns) == regime
     assert fitted.score(returns, regime) == right.mean()
-    weights = np.broadcast_to(np.arange(6.0)[:, None], returns.shape)
-    assert fitted.score(returns, regime, sample_weight=weights) == pytest.approx(
-        right.mean(axis=1) @ np.arange(6.0) / 15
-    )
     with pytest.raises(ValueError, match=r"y must have the shape of X, \(6, 1200\), got \(1200,\)"):
         fitted.score(returns, regime[0])
 
