@@ -232,6 +232,19 @@ def test_reference_price_the_mid_of_two_floats():
     assert reference_price(Decimal("50000.1"), Decimal("50000.2"), None)[0] == Decimal("50000.15")
 
 
+def test_reference_price_in_another_unit():
+    def printed_quantity(bid, ask):  # the printed step from fraction to quantity asks nothing of the price
+        return Decimal(str(0.5)) * Decimal(1000) / ((bid + ask) / 2)
+
+    bid, ask, close = Decimal("0.99"), Decimal("1.01"), Decimal(100)
+    assert printed_quantity(bid, ask) == 100 * printed_quantity(100 * bid, 100 * ask)
+    config, rules = SizingConfig(kappa=0.01, gamma=1.0, f_max=0.5), InstrumentRules(3, Decimal("0.001"))
+    law = {"equity": Decimal(1000), "instrument": rules, "config": config, "last_close": close}
+    assert calculate_target_position(1.0, 0.1, bid=100 * bid, ask=100 * ask, **law).quantity > 0
+    moved = calculate_target_position(1.0, 0.1, bid=bid, ask=ask, **law)
+    assert (moved.quantity, moved.reasons) == (0, (Reason.PRICE_MOVED,))
+
+
 def test_quantize_qty_to_instrument_no_minimum():
     unlimited = SimpleNamespace(size_precision=3, size_increment=Decimal("0.001"), min_quantity=None)
     with pytest.raises(InvalidOperation):
