@@ -2,12 +2,13 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from companion._checks import LARGEST_LOG_RETURN
 from companion.desk._decision import Bar, Decision, Quote
+from companion.desk._inputs import as_bars, day_of, plain_bar, with_quotes
 from companion.desk._signals import AlwaysLong, Signal
 from companion.regimes._clock import BarClock
 from companion.regimes._filter import RegimeFilter
@@ -113,6 +114,7 @@ class Desk:
         self._watches_feed = self._monitor is not None and len(self._monitor.thresholds) > 1
         if self._monitor is not None:
             self._monitor.reset()
+            self._monitor.check_safety(detector.stepper().update(0.0).features)  # one of another detector is refused
         self._identity = fingerprint(
             detector,
             self._monitor,
@@ -146,10 +148,10 @@ class Desk:
         held : Decimal, optional
             What is held now; by default the quantity of the last decision. Only postures that do not flatten ask.
         """
-        held = self._held if held is None else held
+        bar, held = plain_bar(bar), self._held if held is None else held
         checks: list[Check] = []
         if self._limits:
-            day = "undated" if bar.time is None else bar.time.isoformat()[:10]
+            day = day_of(bar.time)
             checks += [limit.check_equity(equity, day) for limit in self._limits]
         reasons, leverage, sigma_bar, signal, target = [], 0.0, math.nan, math.nan, _NOTHING
         reading, refusal = None, self._take(bar)
@@ -255,7 +257,7 @@ class Desk:
             One a bar; where they end, or for None, the position is sized with the close.
         """
         amount = None if equity is None else Decimal(equity)
-        return [self.on_bar(bar, quote=quote, equity=amount) for bar, quote in _with_quotes(_as_bars(bars), quotes)]
+        return [self.on_bar(bar, quote=quote, equity=amount) for bar, quote in with_quotes(as_bars(bars), quotes)]
 
     def replay(self, decision: Decision) -> Decision:
         """The decision again, from its inputs; the desk has to be where it was before it."""
@@ -316,21 +318,3 @@ _NOTHING = TargetPosition(Decimal(0), (), 0.0, None)
 def _posture(alarm: Check) -> Posture:
     """What an alarm demands: a limit says it itself, one of the monitor flattens."""
     return alarm.posture if isinstance(alarm, LimitReading) else Posture.FLATTEN
-
-
-def _as_bars(bars: Any) -> Iterator[Bar]:
-    if not hasattr(bars, "columns"):
-        yield from bars
-        return
-    names = ["open", "high", "low", "close"]
-    if missing := [name for name in names if name not in bars.columns]:
-        raise ValueError(f"bars must have the columns open, high, low, close, got none called {', '.join(missing)}")
-    dated = getattr(bars.index.dtype, "kind", "") == "M"
-    times = bars.index.to_pydatetime() if dated else [None] * len(bars)
-    yield from map(Bar, times, *(bars[name].astype("float64").tolist() for name in names))
-
-
-def _with_quotes(bars: Iterator[Bar], quotes: Iterable[Quote | None]) -> Iterator[tuple[Bar, Quote | None]]:
-    following = iter(quotes)
-    for bar in bars:
-        yield bar, next(following, None)

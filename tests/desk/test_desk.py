@@ -361,6 +361,35 @@ def test_dates_and_no_times_are_times_too(bars):
         assert [Decision.from_json(d.to_json()) for d in made] == made
 
 
+def test_bars_of_other_numbers_and_times_are_the_same_bars(bars):
+    kinds = [np.float64, np.float32, lambda x: Decimal(str(x)), lambda x: x]
+    exact = make_bars([100.0, 101.5, 100.25, 102.0] * 6)
+    expected = [decision.quantity for decision in make_desk().run(exact, equity=EQUITY)]
+    for kind in kinds:
+        others = [Bar(np.datetime64(bar.time, "s"), *(kind(price) for price in bar[1:])) for bar in exact]
+        made = make_desk(daily_loss=DailyLossLimit(0.02)).run(others, equity=EQUITY)
+        assert [decision.quantity for decision in made] == expected
+        assert [Decision.from_json(decision.to_json()) for decision in made] == made
+
+
+@pytest.mark.parametrize("price", ["100", None, [100.0], True])
+def test_what_is_no_price_is_flat(bars, price):
+    desk = make_desk()
+    last(desk, bars[:40])
+    found = desk.on_bar(bars[40]._replace(close=price), equity=EQUITY)
+    assert found.quantity == 0
+    assert found.reasons[0].startswith("flat: bar refused: ")
+
+
+def test_a_time_that_is_none_is_flat(bars):
+    desk = make_desk(daily_loss=DailyLossLimit(0.02))
+    last(desk, bars[:40])
+    for time in (pd.NaT, np.datetime64("NaT"), "2020-02-15", 3):
+        found = desk.on_bar(bars[40]._replace(time=time), equity=EQUITY)
+        assert (found.quantity, len(found.reasons)) == (0, 1)
+        assert "timestamp must be" in found.reasons[0]
+
+
 @pytest.mark.parametrize("line", ["", "{}", "[1]", "null", '{"bar": 1}'])
 def test_what_is_no_decision_is_refused(line):
     with pytest.raises(ValueError, match="line must be a decision"):

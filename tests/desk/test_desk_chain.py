@@ -38,6 +38,13 @@ def parts(request, normal):
     return detector, SafetyMonitor.for_detector(detector, normal, false_kill=0.1)
 
 
+def test_a_monitor_of_another_detector_is_refused_at_once(normal):
+    small, large = NeuralRegimeFilter.load_pretrained(), NeuralRegimeFilter.load_pretrained("universal")
+    monitor = SafetyMonitor.for_detector(small, normal, false_kill=0.1)
+    with pytest.raises(ValueError, match=r"state must have shape \(32,\)"):
+        new_desk((large, monitor))
+
+
 def simulated_bars():
     market = RegimeSwitchingHeston.equity_index()
     paths = market.simulate(n_paths=1, n_steps=8 * 700, dt=1 / (8 * 252), seed=3)
