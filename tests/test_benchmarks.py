@@ -29,6 +29,14 @@ def test_stored_results_are_whole(name: str) -> None:
     assert all(row["value"] > 0 for row in result["rows"])
 
 
+TIE = "the volatility cap nearly binds"
+NOT_REACHED = {
+    (
+        "target_position",
+        TIE,
+    ): "an exact tie takes a second Decimal of a float, .5 µs; fail-safes .45 µs",
+}
+"""Asked for and not measured, and why. A row that reaches its floor after all fails: take it off this list."""
 FLOORS = {
     "scan": {
         ("(16, 256, 128, 16)", "mambapy, parallel scan"): 28,
@@ -50,10 +58,8 @@ FLOORS = {
     "liquidity": {("1 GB of quotes", "DuckDB alone, every column"): 0.5},
     "target_position": {
         (case, "20 quantized products"): 1
-        for case in ("no cap binds", "the volatility cap binds", "the fraction cap binds")
-    }
-    # Not reached: a tie of law and cap makes a second Decimal of a float, and the call now asks three things more.
-    | {("the volatility cap nearly binds", "20 quantized products"): 0.85},
+        for case in ("no cap binds", "the volatility cap binds", "the fraction cap binds", TIE)
+    },
 }
 """What the project asks of the ratio to `companion`, at least."""
 
@@ -62,7 +68,8 @@ FLOORS = {
 def test_stored_ratios_are_what_was_asked_for(name: str) -> None:
     rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))[name]["rows"]
     ratios = {(row["case"], row["contender"]): row["ratio"] for row in rows}
-    assert {key: ratios[key] for key, floor in FLOORS[name].items() if ratios[key] < floor} == {}
+    short = {(name, case) for (case, other), floor in FLOORS[name].items() if ratios[case, other] < floor}
+    assert short == {row for row in NOT_REACHED if row[0] == name}
 
 
 def test_a_stored_bar_costs_the_same_in_a_long_sequence() -> None:

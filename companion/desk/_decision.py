@@ -35,11 +35,12 @@ class Quote(NamedTuple):
     ask: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Decision:
     """What to hold after a bar, and why: inputs, every number on the way, and the answer.
 
-    `Desk.replay` makes the same decision again from the inputs that are kept in it.
+    `Desk.replay` makes the same decision again from the inputs that are kept in it. Two decisions are equal where every
+    field is, and a number that is missing in both (NaN) is the same.
 
     Attributes
     ----------
@@ -88,6 +89,15 @@ class Decision:
     price: Decimal | None
     safety: tuple[SafetyReading | LimitReading, ...]
 
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Decision) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> Any:
+        return _without_nan(tuple(getattr(self, field.name) for field in fields(self)))
+
     @property
     def safe(self) -> bool:
         """Whether every check that was made found nothing."""
@@ -134,6 +144,14 @@ class Decision:
             )
         except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"line must be a decision as to_json writes it, got something else ({error!r})") from error
+
+
+def _without_nan(value: Any) -> Any:
+    """A value that equals itself: NaN is replaced, in tuples too. Dataclasses of Python 3.13 do not overlook it."""
+    if isinstance(value, tuple):
+        return tuple(_without_nan(part) for part in value)
+    missing = value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and math.isnan(value)
+    return "missing" if missing else value
 
 
 def _plain(value: Any) -> Any:

@@ -303,6 +303,17 @@ def test_a_decision_survives_json_and_replay(bars):
     assert any(decision.quantity for decision in made)
 
 
+def test_decisions_are_equal_where_the_same_numbers_are_missing(bars):
+    decision = make_desk().run(bars[:1], equity=EQUITY)[0]
+    assert math.isnan(decision.p_stable)
+    twin = replace(decision, p_stable=float("nan"), sigma_bar=-float("nan"))
+    assert twin == decision
+    assert hash(twin) == hash(decision)
+    assert replace(decision, p_stable=0.5) != decision
+    assert replace(decision, equity=Decimal("sNaN")) == replace(decision, equity=Decimal("NaN"))
+    assert decision != decision.to_json()
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 59))
 def test_a_desk_goes_on_from_a_state_as_if_nothing_had_been(cut):
