@@ -57,8 +57,9 @@ def read_checkpoint(path: str | Path, *, build: Callable[[dict[str, Any]], Model
         raise InputError(f"{path}: format_version is {version!r}, this version reads {FORMAT_VERSION}; {remedy}")
     config = header.get("config")
     known = {field.name for field in dataclasses.fields(fields)}
-    if not isinstance(config, dict) or set(config) != known:
-        odd = sorted(set(config) ^ known) if isinstance(config, dict) else config
+    optional = {field.name for field in dataclasses.fields(fields) if field.default is None}  # younger than the format
+    if not isinstance(config, dict) or set(config) | optional != known:
+        odd = sorted((set(config) | optional) ^ known) if isinstance(config, dict) else config
         raise InputError(f"{path}: config has unknown or missing keys {odd}; {remedy}")
     try:
         model = build(config)

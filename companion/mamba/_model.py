@@ -10,11 +10,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from companion._checks import check_count
+from companion._checks import check_count, check_log_returns, check_positive
 from companion.mamba._block import Mamba, MambaState
 from companion.mamba._checkpoint import read_checkpoint, write_checkpoint
-from companion.mamba._features import N_FEATURES, market_features
+from companion.mamba._features import N_FEATURES, features_of
 from companion.mamba._precision import check_input, in_weights_precision
+from companion.mamba._scale import rescaled
 from companion.mamba.kernels._norm import RMSNorm
 from companion.mamba.kernels._stepper import Stepper
 
@@ -26,7 +27,8 @@ class MarketMambaConfig:
     """Shape of the model.
 
     The default horizons are the two that separated regimes best; a horizon of one bar lets the current return pass
-    straight through the residual stream (chapter 5).
+    straight through the residual stream (chapter 5). With a `scale_half_life`, in bars, returns are read in units of
+    their own slow scale (`companion.mamba._scale`), and the model is the same at every scale; without, in units of 1 %.
     """
 
     d_model: int = 64
@@ -35,6 +37,7 @@ class MarketMambaConfig:
     d_conv: int = 4
     expand: int = 2
     horizons: tuple[int, ...] = (20, 60)
+    scale_half_life: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.horizons, Sequence):
@@ -42,10 +45,18 @@ class MarketMambaConfig:
         object.__setattr__(self, "horizons", tuple(self.horizons))
         for name in ("d_model", "n_layers", "d_state", "d_conv", "expand"):
             check_count(name, getattr(self, name))
+        if self.scale_half_life is not None:
+            check_positive("scale_half_life", self.scale_half_life)
         for horizon in self.horizons:
             check_count("horizons", horizon)
         if not self.horizons or sorted(set(self.horizons)) != list(self.horizons):
             raise ValueError(f"horizons must be increasing numbers of bars, got {self.horizons!r}")
+
+
+def inputs_of(config: MarketMambaConfig, log_returns: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What a model of this configuration reads of checked log returns (…, n_bars), from their first bar: (…, 3)."""
+    half_life = config.scale_half_life
+    return features_of(log_returns if half_life is None else rescaled(log_returns, half_life))
 
 
 class MarketMamba(nn.Module):
@@ -152,7 +163,7 @@ def forecasts(model: MarketMamba, log_returns: ArrayLike, *, batch: int = 32) ->
 
 @torch.no_grad()
 def _apply(model: MarketMamba, function: Callable[[Tensor], Tensor], log_returns: ArrayLike, batch: int) -> Tensor:
-    features = torch.from_numpy(market_features(log_returns)).to(model.precision)
+    features = torch.from_numpy(inputs_of(model.config, check_log_returns(log_returns))).to(model.precision)
     paths = features if features.ndim == 3 else features[None]
     result = torch.cat([function(part) for part in paths.split(check_count("batch", batch))])
     return result if features.ndim == 3 else result[0]

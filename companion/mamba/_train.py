@@ -17,8 +17,8 @@ from torch.nn import functional
 from companion._checks import check_count, check_positive, check_seed
 from companion._files import atomic_path
 from companion.errors import InputError
-from companion.mamba._features import check_log_returns, market_features
-from companion.mamba._model import MarketMamba, MarketMambaConfig
+from companion.mamba._features import check_log_returns
+from companion.mamba._model import MarketMamba, MarketMambaConfig, inputs_of
 from companion.mamba._targets import LABELS, TARGETS, check_target
 
 Progress = Callable[[int, int, float], None]
@@ -184,7 +184,7 @@ class _Run:
         model: MarketMamba | None,
     ) -> None:
         self.config, self.seed = config, seed
-        self.features = market_features(returns)
+        self.features = inputs_of(config.model, returns)
         if labels is None:
             target = TARGETS[config.target]
             self.observed, self.loss = target.observe(returns, config.model.horizons), target.loss

@@ -286,6 +286,8 @@ def _check_length(paths: Floats, warm_up: int) -> None:
     flat = np.flatnonzero(np.ptp(paths[:, warm_up:], axis=1) == 0.0)
     if len(flat):
         raise ValueError(f"X must vary after the warm-up, got path {flat[0]} constant at {paths[flat[0], -1]}")
+    if np.ptp(np.abs(paths[:, warm_up:])) == 0.0:
+        raise ValueError(f"X must show two regimes, got returns of one size, {abs(paths[0, -1])}")
 
 
 def _check_both_regimes(chaos: NDArray[np.bool_]) -> None:

@@ -60,16 +60,16 @@ class FilterRecipe:
     def __post_init__(self) -> None:
         if self.market not in MARKETS:
             raise ValueError(f"market must be one of {', '.join(MARKETS)}, got {self.market!r}")
+        if self.training.target != "labels":
+            raise ValueError(f"training must have the target 'labels', got {self.training.target!r}")
         for name, least in (
             ("n_paths", 1),
-            ("n_bars", self.training.length + 1),
+            ("n_bars", self.training.fewest_bars),
             ("n_particles", 4),
             ("n_calibration", 1),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
-        if self.training.target != "labels":
-            raise ValueError(f"training must have the target 'labels', got {self.training.target!r}")
 
 
 class Lessons(NamedTuple):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from companion._checks import Floats
+from companion._checks import Floats, decay
 from companion.regimes._features import Feature
 
 if TYPE_CHECKING:
@@ -22,29 +22,38 @@ class Latent(Feature):
     """
 
     model: "MarketMamba"
-    rms_range = (0.004, 0.03)  # the book's markets: 6 to 48 % a year, of daily bars
 
     def __post_init__(self) -> None:
         self.stepper = self.model.stepper()
+        half_life = self.model.config.scale_half_life
+        self.kept = None if half_life is None else decay(half_life)
+        if self.kept is None:
+            self.rms_range = (0.004, 0.03)  # the book's markets: 6 to 48 % a year, of daily bars
 
     def fingerprint_parts(self) -> Any:
-        """The weights: what tells this latent from another, as `fingerprint` wants to know."""
-        return self.stepper.weights
+        """The weights and the scale: what tells this latent from another, as `fingerprint` wants to know."""
+        return self.stepper.weights, self.kept
 
     def fit(self, paths: Floats, *, warm_up: int, seed: int) -> Self:
         """Learn nothing: the model is trained."""
         return self
 
     def start(self, n_paths: int) -> Any:
-        """Zeros."""
-        return self.stepper.start(n_paths)
+        """Zeros: the convolutions, the scans, and the scale where there is one."""
+        from companion.mamba._scale import start_scale
+
+        return *self.stepper.start(n_paths), None if self.kept is None else start_scale(n_paths)
 
     def advance(self, returns: Floats, state: Any) -> tuple[Floats, Any]:
         """One bar, by the compiled step."""
         from companion.mamba._features import features_of
+        from companion.mamba._scale import rescale
 
-        latent, state = self.stepper.step(features_of(returns), state)
-        return latent.astype(np.float64), state
+        conv, hidden, scale = state
+        if self.kept is not None:
+            returns, scale = rescale(returns, scale, self.kept)
+        latent, after = self.stepper.step(features_of(returns), (conv, hidden))
+        return latent.astype(np.float64), (*after, scale)
 
     def transform(self, paths: Floats) -> Floats:
         """Whole paths, by the scan."""

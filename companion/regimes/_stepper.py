@@ -139,15 +139,19 @@ class LatentStepper(RegimeStepper):
 
     def __init__(self, feature: Latent, rule: Rule, calibration: PlattCalibration, **settings: Any) -> None:
         super().__init__(feature, rule, calibration, **settings)
-        self._stepper = feature.stepper
+        self._stepper, self._kept = feature.stepper, feature.kept
         self._inputs = np.empty((1, self._stepper.n_features), np.float32)  # as the model was trained
         self._latent = np.empty((1, self._stepper.d_model), self._stepper.dtype)
 
     def _advance(self, log_return: float) -> Floats:
         from companion.mamba._features import features_of_one
+        from companion.mamba._scale import rescale_in_place
 
+        conv, hidden, scale = self._state
+        if self._kept is not None:
+            log_return = rescale_in_place(log_return, scale[0], self._kept)
         self._inputs[0] = features_of_one(log_return)
-        self._stepper.step_in_place(self._inputs.astype(self._stepper.dtype, copy=False), self._state, self._latent)
+        self._stepper.step_in_place(self._inputs.astype(self._stepper.dtype, copy=False), (conv, hidden), self._latent)
         return self._latent[0].astype(np.float64)
 
 

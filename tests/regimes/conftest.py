@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from companion.heston import RegimeSwitchingHeston
+from companion.mamba import MarketMambaConfig
+from companion.mamba._train import initial_model
 from companion.regimes import (
     EwmaKMeans,
     GarchKMeans,
@@ -14,6 +16,14 @@ from companion.regimes import (
     RegimeDetector,
 )
 
+SMALL_OF_ANY_SCALE = MarketMambaConfig(d_model=8, n_layers=1, d_state=4, horizons=(1,), scale_half_life=200.0)
+
+
+def of_any_scale(**options):
+    """A small network that carries a scale of its own, and has yet to learn."""
+    return NeuralRegimeFilter(**{"model": initial_model(SMALL_OF_ANY_SCALE, seed=0), "steps": 40} | options)
+
+
 MAKERS = {
     "ewma": EwmaKMeans,
     "garch": GarchKMeans,
@@ -23,6 +33,7 @@ MAKERS = {
     "mamba": lambda **options: RegimeDetector(**options),
     "neural": lambda **options: NeuralRegimeFilter(steps=2, **options),
 }
+ANY_SCALE = "any scale"
 SHIPPED = {
     "detector": RegimeDetector.load_pretrained,
     "equity_index": lambda **options: NeuralRegimeFilter.load_pretrained("equity_index", **options),
@@ -42,7 +53,7 @@ def _market():
 
 @cache
 def _ready(name):
-    return SHIPPED[name]() if name in SHIPPED else MAKERS[name]().fit(*_market())
+    return SHIPPED[name]() if name in SHIPPED else (MAKERS | {ANY_SCALE: of_any_scale})[name]().fit(*_market())
 
 
 @pytest.fixture(scope="session")
@@ -63,9 +74,9 @@ def fitted(request):
     return _ready(request.param).reset()
 
 
-@pytest.fixture(params=[*MAKERS, *SHIPPED])
+@pytest.fixture(params=[*MAKERS, ANY_SCALE, *SHIPPED])
 def ready(request):
-    """Each detector that is fitted on `market`, and the three that ship."""
+    """Each detector that is fitted on `market`, one of any scale too, and the three that ship."""
     return _ready(request.param).reset()
 
 

@@ -16,6 +16,7 @@ from companion.regimes import (
     RegimeDetector,
 )
 from companion.regimes._filter import calibration_market
+from tests.regimes.conftest import of_any_scale
 
 WITHOUT_SCALE = {
     "ewma": EwmaKMeans,
@@ -44,6 +45,20 @@ def test_returns_in_another_unit_give_the_same_probabilities(name, factor):
     p, regime = _answer(name, factor)
     np.testing.assert_allclose(p, _answer(name, 1.0)[0], rtol=0, atol=1e-6 if name in ("garch", "hmm") else 1e-12)
     np.testing.assert_array_equal(regime, _answer(name, 1.0)[1])
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1e-2, 0.37, 7.0, 100.0])
+def test_a_network_with_a_scale_of_its_own_knows_no_unit(factor, market):
+    """Read in whole and bar by bar, from the first bar on; and fitted, with labels and without."""
+    returns, truth = 0.1 * market[0], market[1]
+    path = np.concatenate([[0.0, 0.0], 0.5 * returns[4, :200], [0.0]])
+    one, other = of_any_scale().fit(returns, truth), of_any_scale().fit(factor * returns, truth)
+    expected = one.predict_proba(path)[:, 1]
+    np.testing.assert_allclose(one.predict_proba(factor * path)[:, 1], expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose([one.update(factor * r).p_chaos for r in path], expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(other.predict_proba(factor * path)[:, 1], expected, rtol=0, atol=1e-4)
+    free, scaled = (of_any_scale(model=one.model_).fit(x) for x in (returns, factor * returns))
+    np.testing.assert_allclose(scaled.predict_proba(factor * path), free.predict_proba(path), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", WITHOUT_SCALE)

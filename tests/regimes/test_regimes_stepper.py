@@ -119,6 +119,8 @@ FOREIGN = [
 def _not_a_number(packed):
     if isinstance(packed, list):
         return [_not_a_number(part) for part in packed]
+    if packed is None:
+        return None
     ones = "////" * (len(packed["data"]) // 4)  # all bits set is NaN in every floating format
     return {**packed, "data": ones[: len(packed["data"].rstrip("="))] + "=" * packed["data"].count("=")}
 
