@@ -16,7 +16,7 @@ from companion.heston._chain import check_transition, stationary_law
 from companion.heston._params import HestonParams, check_scale
 from companion.heston.kernels._blocks import for_blocks
 from companion.heston.kernels._random import key_from_seed
-from companion.heston.kernels._regime_scheme import simulate_block
+from companion.heston.kernels._regime_scheme import add_jumps, simulate_block
 from companion.heston.kernels._schemes import LANES
 
 BLOCK = 2 * LANES
@@ -66,16 +66,22 @@ class RegimeSwitchingHeston:
         One set of parameters a regime, the calmest (lowest `theta`) first.
     transition : array of shape (n_regimes, n_regimes)
         ``transition[i, j]`` is the probability, per bar, to go from regime i to regime j.
+    jump_rate : float
+        Probability, per bar and whatever the regime, that the log price jumps (Merton 1976, at most once a bar).
+    jump_size : float
+        Standard deviation of a jump of the log price; its mean is 0.
 
     Raises
     ------
     ValueError
-        If there are fewer than two regimes, they are not ordered by `theta`, or `transition` is not a stochastic
-        matrix with a single stationary law.
+        If there are fewer than two regimes, they are not ordered by `theta`, `transition` is not a stochastic matrix
+        with a single stationary law, or the jumps are no probability and size.
     """
 
     regimes: tuple[HestonParams, ...]
     transition: NDArray[np.float64]
+    jump_rate: float = 0.0
+    jump_size: float = 0.0
 
     def __post_init__(self) -> None:
         regimes = tuple(self.regimes)
@@ -85,6 +91,10 @@ class RegimeSwitchingHeston:
         if thetas != sorted(thetas):
             raise ValueError(f"regimes must be ordered from calm to turbulent, got theta {thetas}")
         transition = check_transition(self.transition, len(regimes))
+        if not 0.0 <= self.jump_rate < 1.0:
+            raise ValueError(f"jump_rate must be a probability below 1, got {self.jump_rate!r}")
+        if not 0.0 <= self.jump_size < np.inf or (self.jump_rate > 0.0) != (self.jump_size > 0.0):
+            raise ValueError(f"jump_size must be positive where prices jump and 0 elsewhere, got {self.jump_size!r}")
         object.__setattr__(self, "regimes", regimes)
         object.__setattr__(self, "transition", transition)
         stationary_law(transition)
@@ -175,7 +185,8 @@ class RegimeSwitchingHeston:
             for p in self.regimes
         )
         stay = np.eye(len(regimes))
-        return replace(self, regimes=regimes, transition=stay + (self.transition - stay) / duration)
+        slower = stay + (self.transition - stay) / duration
+        return replace(self, regimes=regimes, transition=slower, jump_size=self.jump_size * volatility)
 
     @classmethod
     def _two_regimes(
@@ -233,6 +244,8 @@ class RegimeSwitchingHeston:
             rows = slice(first, last)
             arrays = price[rows], variance[rows], regime[rows]
             simulate_block(key, first_path + first, params, law, transition, dt, s0, substeps, *arrays)
+            if self.jump_rate:
+                add_jumps(key, first_path + first, self.jump_rate, self.jump_size, price[rows])
 
         for_blocks(block, n_paths, block=BLOCK)
         return RegimePaths(price, variance, regime)

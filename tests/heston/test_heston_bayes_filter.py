@@ -1,6 +1,7 @@
 """The particle filter against closed forms, its causality, and what it is for."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,14 +15,17 @@ BASE = RegimeSwitchingHeston.equity_index()
 FAST = 4 * 252.0  # at this kappa one of four daily substeps carries the variance all the way to theta
 
 
-def _exact_filter(returns: np.ndarray, transition: np.ndarray, law: np.ndarray, mean, sigma):
+def _exact_filter(returns: np.ndarray, transition: np.ndarray, law: np.ndarray, mean, sigma, jumps=(0.0, 0.0)):
     """Forward algorithm for a return whose law depends on the regimes of this bar and of the one before.
 
-    `mean` and `sigma` are (n_regimes, n_regimes), row the regime before. Gives the filter and the log likelihood.
+    `mean` and `sigma` are (n_regimes, n_regimes), row the regime before; `jumps` are their rate and size. Gives the
+    filter and the log likelihood.
     """
     p, out, log_likelihood = law, [], 0.0
+    rate, size = jumps
     for r in returns:
-        joint = p[:, None] * transition * stats.norm.pdf(r, mean, sigma)
+        still, jumped = (stats.norm.pdf(r, mean, s) for s in (sigma, np.hypot(sigma, size)))
+        joint = p[:, None] * transition * ((1 - rate) * still + rate * jumped)
         total = joint.sum()
         p = joint.sum(axis=0) / total
         out.append(p)
@@ -29,17 +33,18 @@ def _exact_filter(returns: np.ndarray, transition: np.ndarray, law: np.ndarray, 
     return np.array(out), log_likelihood
 
 
-def test_agrees_with_the_forward_algorithm_where_the_variance_is_pinned() -> None:
+@pytest.mark.parametrize("jumps", [(0.0, 0.0), (0.02, 0.03)])
+def test_agrees_with_the_forward_algorithm_where_the_variance_is_pinned(jumps: tuple[float, float]) -> None:
     """Constant variance in each regime, reached within the first substep: a hidden Markov model with known answer."""
     transition, theta = np.array([[0.97, 0.03], [0.08, 0.92]]), np.array([0.01, 0.06])
     regimes = tuple(HestonParams(mu=0.1, kappa=FAST, theta=t, xi=1e-12, rho=0.0, v0=t) for t in theta)
-    market = RegimeSwitchingHeston(regimes, transition)
+    market = RegimeSwitchingHeston(regimes, transition, *jumps)
     returns = market.simulate(n_paths=2, n_steps=400, seed=1).log_returns
     power = (theta[:, None] + 3 * theta[None, :]) / (4 * 252)  # the first substep still has the variance from before
     run = run_bayes_filter(returns, market, n_particles=2000, seed=2)
     for i in range(2):
         exact, log_likelihood = _exact_filter(
-            returns[i], transition, market.stationary, 0.1 / 252 - power / 2, np.sqrt(power)
+            returns[i], transition, market.stationary, 0.1 / 252 - power / 2, np.sqrt(power), jumps
         )
         assert 0.05 < exact[:, 1].mean() < 0.6
         np.testing.assert_allclose(run.p_regime[i], exact, atol=2e-3)
@@ -93,10 +98,11 @@ def test_the_probability_is_a_martingale_but_for_the_chain(ceiling: tuple[Regime
         assert abs(product.mean()) < 4 * product.std() / math.sqrt(product.size)
 
 
+@pytest.mark.parametrize("jump_rate", [0.0, 0.01])
 @pytest.mark.parametrize("name", ["equity_index", "fast_reverting", "slow_reverting"])
-def test_the_regime_is_on_average_what_was_said_of_it(name: str) -> None:
+def test_the_regime_is_on_average_what_was_said_of_it(name: str, jump_rate: float) -> None:
     """Also where the variance often touches zero (`fast_reverting`), a guide that starts there would say too little."""
-    market = getattr(RegimeSwitchingHeston, name)()
+    market = replace(getattr(RegimeSwitchingHeston, name)(), jump_rate=jump_rate, jump_size=0.03 * (jump_rate > 0))
     paths = market.simulate(n_paths=160, n_steps=800, seed=31)
     p = bayes_filter(paths.log_returns, market, n_particles=300, seed=32)[..., 1]
     surprise = (paths.regime[:, 1:] - p).mean(axis=1)
@@ -221,3 +227,13 @@ def test_an_answer_that_the_seed_decides_says_so() -> None:
     assert not any(run.reliable[-1] for run in runs)
     assert np.std([run.p_regime[-2, 1] for run in runs]) < 0.01
     assert all(run.reliable[:-1].all() for run in runs)
+
+
+def test_an_observer_who_knows_that_prices_jump_survives_an_outlier() -> None:
+    """What is far out is then most likely a jump, which says nothing of the regime, and no particle stands alone."""
+    market = replace(BASE, jump_rate=0.002, jump_size=0.05)
+    calm = 0.006 * np.random.default_rng(0).standard_normal(200)
+    for outlier in (0.08, -0.08, 0.1, 0.3):
+        runs = [run_bayes_filter(np.r_[calm, outlier], market, n_particles=3000, seed=seed) for seed in range(50)]
+        assert np.std([run.p_regime[-1, 1] for run in runs]) < 0.02
+        assert all(run.reliable.all() for run in runs)

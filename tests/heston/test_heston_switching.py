@@ -1,6 +1,7 @@
 """The regime-switching market: its chain, its variance, its facts."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -221,6 +222,40 @@ def test_a_factor_is_a_positive_number(factor: str, value: object) -> None:
 def test_a_regime_can_not_be_left_more_often_than_always() -> None:
     with pytest.raises(ValueError, match=r"^transition must hold probabilities"):
         BASE.scaled(duration=0.01)
+
+
+def test_jumps_come_at_their_rate_and_size_and_move_the_price_alone() -> None:
+    still, jumping = (
+        market.simulate(n_paths=200, n_steps=500, seed=4)
+        for market in (BASE, replace(BASE, jump_rate=0.01, jump_size=0.05))
+    )
+    np.testing.assert_array_equal(still.variance, jumping.variance)
+    np.testing.assert_array_equal(still.regime, jumping.regime)
+    moved = jumping.log_returns - still.log_returns
+    jumps = moved[np.abs(moved) > 1e-12]
+    assert stats.binomtest(len(jumps), moved.size, 0.01).pvalue > 0.001
+    assert stats.kstest(jumps / 0.05, "norm").pvalue > 0.001
+    calm, chaos = (jumping.regime[:, 1:] == regime for regime in (0, 1))
+    rates = [(np.abs(moved[bars]) > 1e-12).mean() for bars in (calm, chaos)]
+    assert abs(rates[0] - rates[1]) < 4 * math.sqrt(0.01 / chaos.sum())
+
+
+def test_a_jumping_path_does_not_depend_on_its_company() -> None:
+    market = replace(BASE, jump_rate=0.02, jump_size=0.05)
+    whole = market.simulate(n_paths=70, n_steps=60, seed=4).price
+    alone = market.simulate(n_paths=1, n_steps=60, first_path=66, seed=4).price
+    np.testing.assert_array_equal(whole[66:67], alone)
+    assert market.scaled(volatility=2.0).jump_size == 0.1
+
+
+@pytest.mark.parametrize(
+    ("rate", "size", "what"),
+    [(-0.1, 0.1, "rate"), (1.0, 0.1, "rate"), (math.nan, 0.1, "rate"), (0.1, 0.0, "size"), (0.0, 0.1, "size")]
+    + [(0.1, value, "size") for value in (-1.0, math.inf, math.nan)],
+)
+def test_jumps_have_a_rate_and_a_size(rate: float, size: float, what: str) -> None:
+    with pytest.raises(ValueError, match=f"^jump_{what} must be"):
+        replace(BASE, jump_rate=rate, jump_size=size)
 
 
 def test_random_markets_are_the_draws_of_their_seed() -> None:

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from companion._jit import compiled
 from companion.heston.kernels._elementary import INLINE, KERNEL, exp
-from companion.heston.kernels._random import fill_normals, uniform_pair
+from companion.heston.kernels._random import box_muller, fill_normals, uniform_pair
 from companion.heston.kernels._schemes import LANES, TILE
 
 VARIANCE_FLOOR = 1e-8
 BURN_IN_BARS = 250
-NOISE, SWITCHES = 0, 1  # streams of the random numbers
+NOISE, SWITCHES, JUMPS, JUMP_SIZES = 0, 1, 2, 3  # streams of the random numbers
 
 Array = NDArray[np.float64]
 Regimes = NDArray[np.int8]
@@ -96,3 +96,15 @@ def simulate_block(
                         x[lane] += (mu - 0.5 * plus) * h + shock * (rho * z_v[lane] + p[5, lane] * z[lane])
                         v[lane] += kappa * (theta - plus) * h + xi * shock * z_v[lane]
             _store(xs, vs, ks, s0, row, start, price, variance, regime)
+
+
+@compiled(**KERNEL)
+def add_jumps(key: np.uint64, first: int, rate: float, size: float, price: Array) -> None:
+    """Let the prices (n_rows, n_steps + 1) of the paths from `first` on jump: in each bar once, or not at all."""
+    for row in range(price.shape[0]):
+        total = 0.0
+        for t in range(1, price.shape[1]):
+            if uniform_pair(key, first + row, JUMPS, t)[0] < rate:
+                u, w = uniform_pair(key, first + row, JUMP_SIZES, t)
+                total += size * box_muller(u, w)[0]
+            price[row, t] *= exp(total)

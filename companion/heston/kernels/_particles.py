@@ -1,0 +1,144 @@
+"""The compiled steps of the particle filter of a regime-switching market: switch, draw, guide, move, weigh."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from companion._jit import compiled
+from companion.heston.kernels._elementary import INLINE, KERNEL, exp, log
+from companion.heston.kernels._random import box_muller, uniform_pair
+from companion.heston.kernels._regime_scheme import VARIANCE_FLOOR
+
+LOG_TWO_PI = math.log(2 * math.pi)
+SMALLEST_RATE = 1e-300
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@compiled(**KERNEL)
+def switch(u: Array, weight: Array, transition: Array, source: Indices) -> None:
+    """Move the regime and resample: systematically, within each regime that is arrived in.
+
+    `weight` and `source` are (n_regimes, n); `u` holds a uniform a regime. `source` becomes the number of the particle
+    that each one comes from, counted over all regimes.
+    """
+    n_regimes, n = weight.shape
+    before = np.empty(n_regimes)
+    for old in range(n_regimes):
+        before[old] = weight[old].sum()
+    for new in range(n_regimes):
+        spacing = (before * transition[:, new]).sum() / n
+        old, place, target = 0, 0, u[new] * spacing
+        covered = weight[0, 0] * transition[0, new]
+        for j in range(n):
+            while covered < target and not (old == n_regimes - 1 and place == n - 1):
+                place += 1
+                if place == n:
+                    old, place = old + 1, 0
+                covered += weight[old, place] * transition[old, new]
+            source[new, j] = old * n + place
+            target += spacing
+    for new in range(n_regimes):
+        weight[new] = (before * transition[:, new]).sum() / n
+
+
+@compiled(**KERNEL)
+def draw(key: np.uint64, path: int, step: int, stream: int, noise: Array) -> None:
+    """Fill `noise`, (substeps, n), with standard normals."""
+    substeps = noise.shape[0]
+    half = noise.shape[1] // 2
+    for sub in range(substeps):
+        first, second = noise[sub, :half], noise[sub, half:]
+        for j in range(half):
+            first[j], second[j] = uniform_pair(key, path, stream + j, step * substeps + sub)
+        for j in range(half):
+            first[j], second[j] = box_muller(first[j], second[j])
+
+
+@compiled(**INLINE)
+def log_density(gap: float, power: float, jump_rate: float, jump_size: float) -> float:
+    """Log density of a return `gap` away from its mean, given its variance without a jump."""
+    still = -0.5 * (log(power) + LOG_TWO_PI + gap * gap / power)
+    if jump_rate > 0.0:
+        wide = power + jump_size * jump_size
+        still += log(1.0 - jump_rate)
+        jumped = log(max(jump_rate, SMALLEST_RATE)) - 0.5 * (log(wide) + LOG_TWO_PI + gap * gap / wide)
+        high, low = max(still, jumped), min(still, jumped)
+        still = high + log(1.0 + exp(low - high))
+    return still
+
+
+@compiled(**KERNEL)
+def guide(
+    observed: float,
+    params: Array,
+    dt: float,
+    jump_rate: float,
+    jump_size: float,
+    variance: Array,
+    noise: Array,
+    log_weight: Array,
+) -> None:
+    """Shift each particle's noise to where the return says it was, and start its log weight with the price of that.
+
+    Were the variance v constant within the bar, then given the return's own z-score y the standardized sum S of the
+    noise would be N(rho y, 1 - rho**2) instead of N(0, 1): S moves to ``rho y + sqrt(1 - rho**2) S``. The constant is
+    the mean that v has half-way through the bar: v at its start may touch zero, where no shift makes sense. As far as
+    the return was a jump it says nothing of the noise, so the shift shrinks with the probability of that.
+    """
+    mu, kappa, theta, _, rho, _ = params
+    substeps = noise.shape[0]
+    narrow, decay, still = math.sqrt(1.0 - rho * rho), exp(-0.5 * kappa * dt), 1.0
+    for j in range(len(variance)):
+        plus = theta + decay * (max(variance[j], VARIANCE_FLOOR) - theta)
+        y = (observed - (mu - 0.5 * plus) * dt) / math.sqrt(plus * dt)
+        if jump_rate > 0.0:
+            wide = 1.0 + jump_size * jump_size / (plus * dt)
+            jumped = exp(max(-0.5 * y * y * (1.0 - 1.0 / wide), -700.0)) * math.sqrt(wide)
+            still = 1.0 / (1.0 + jump_rate / ((1.0 - jump_rate) * jumped))
+            narrow = math.sqrt(1.0 - still * rho * rho)
+        total = 0.0
+        for sub in range(substeps):
+            total += noise[sub, j]
+        before = total / math.sqrt(substeps)
+        after = still * rho * y + narrow * before
+        for sub in range(substeps):
+            noise[sub, j] += (after - before) / math.sqrt(substeps)
+        log_weight[j] = 0.5 * (before * before - after * after) + log(narrow)
+
+
+@compiled(**KERNEL)
+def move(params: Array, h: float, noise: Array, variance: Array, mean: Array, power: Array) -> None:
+    """Carry one regime's n particles through a bar.
+
+    `mean` and `power` become the mean and the variance of the bar's return given the particle's path of variance.
+    """
+    mu, kappa, theta, xi, rho, _ = params
+    mean[:], power[:] = 0.0, 0.0
+    for sub in range(noise.shape[0]):
+        for j in range(len(variance)):
+            plus = max(variance[j], VARIANCE_FLOOR)
+            shock = math.sqrt(plus * h) * noise[sub, j]
+            mean[j] += (mu - 0.5 * plus) * h + rho * shock
+            power[j] += plus * h * (1.0 - rho * rho)
+            variance[j] += kappa * (theta - plus) * h + xi * shock
+
+
+@compiled(**KERNEL)
+def weigh(
+    observed: float, weight: Array, mean: Array, power: Array, jump_rate: float, jump_size: float, log_weight: Array
+) -> float:
+    """Multiply the weights by `log_weight` and the density of the return, normalize; the log of the normalizer."""
+    n_regimes, n = weight.shape
+    for k in range(n_regimes):
+        for j in range(n):
+            log_weight[k, j] += log_density(observed - mean[k, j], power[k, j], jump_rate, jump_size)
+    largest = log_weight.max()
+    for k in range(n_regimes):
+        for j in range(n):
+            weight[k, j] *= exp(log_weight[k, j] - largest)
+    total = weight.sum()
+    weight /= total
+    return largest + log(total)
