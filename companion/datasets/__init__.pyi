@@ -3,6 +3,7 @@ from ._bars import read_prices as read_prices
 from ._calendar import bars_per_year as bars_per_year
 from ._cards import CARDS as CARDS
 from ._cards import DataCard as DataCard
+from ._intraday import IntradayVolatility as IntradayVolatility
 from ._liquidity import BrokenLine as BrokenLine
 from ._liquidity import HourLiquidity as HourLiquidity
 from ._liquidity import LiquidityCalibration as LiquidityCalibration

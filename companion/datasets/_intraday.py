@@ -1,0 +1,142 @@
+"""How volatile a bar is for its time of day, learned from the bars before it: what minute bars are read through.
+
+Volatility within a day follows the clock: high at the open, low at noon, high at the close. A detector that does not
+know it takes every open for chaos. The curve is that of a periodic model (Andersen & Bollerslev 1997), estimated bar by
+bar: the squared return over the day's level of variance, averaged within each slot of the clock.
+"""
+
+import math
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from companion._checks import check_finite, check_log_returns, check_positive, decay
+
+LARGEST_RATIO = 30.0
+"""A squared return beyond this multiple of its slot's own is news, not the clock; it counts as that much."""
+_DAY = timedelta(days=1)
+
+Slot = tuple[int, int] | str
+
+
+class IntradayVolatility:
+    """A causal curve of volatility by time of day, and of the gaps when a market is closed.
+
+    A bar that comes later after its predecessor than `bar` is one after a gap, and no time of the day: "overnight" if
+    it is on the next day or the same, else "weekend". A market that never closes has none.
+
+    Parameters
+    ----------
+    bar : timedelta
+        Length of a bar.
+    slot : timedelta, default 30 minutes
+        Length of a slot of the clock, at least a bar and at most a day.
+    by_weekday : bool, default False
+        Whether each day of the week has a curve of its own.
+    half_life : float, default 20
+        Days after which a day has half its weight in the curve.
+
+    Raises
+    ------
+    ValueError
+        If a length or the half-life is not positive, or the slot is shorter than a bar or longer than a day.
+
+    References
+    ----------
+    Andersen and Bollerslev (1997), "Intraday periodicity and volatility persistence in financial markets".
+    """
+
+    def __init__(
+        self,
+        *,
+        bar: timedelta,
+        slot: timedelta = timedelta(minutes=30),
+        by_weekday: bool = False,
+        half_life: float = 20.0,
+    ) -> None:
+        if not timedelta(0) < bar <= slot <= _DAY:
+            raise ValueError(f"slot must be at least a bar and at most a day, got {slot} for bars of {bar}")
+        self.bar, self.slot, self.by_weekday = bar, slot, by_weekday
+        self.half_life = check_positive("half_life", half_life)
+        self._bars = slot / bar  # in a slot
+        self._days = 5.0 if by_weekday else 1.0  # between two visits of a slot
+        self._level_kept = decay(_DAY / bar)
+        self._last: datetime | None = None
+        self._level = self._weight = 0.0  # weighted sum of squares in units of the curve, and of weights
+        self._slots: dict[Slot, list[float]] = {}  # weighted sums of ratios and of weights
+        self._all = [1.0, 1.0]
+
+    def factor(self, time: datetime) -> float:
+        """Usual volatility of a bar that closes at `time`, over that of the average bar, from the bars so far."""
+        return self._factor(self._slot_of(time))
+
+    def update(self, time: datetime, log_return: float) -> float:
+        """Take one more bar that closed at `time`; its log return in units of the average bar, by the curve before it.
+
+        Raises
+        ------
+        ValueError
+            If the time is not after the last one or is no datetime, or the return is not finite; nothing is learned.
+        """
+        value = check_finite("log_return", log_return)
+        slot = self._slot_of(time)
+        factor = self._factor(slot)
+        rescaled = value / factor
+        if self._level > 0.0 and self._weight >= self._bars:  # a level of fewer bars than a slot is luck
+            self._learn(slot, value * value / (self._level / self._weight))
+        self._level = self._level_kept * self._level + rescaled * rescaled
+        self._weight = self._level_kept * self._weight + 1.0
+        self._last = time
+        return rescaled
+
+    def transform(self, times: Iterable[datetime], log_returns: ArrayLike) -> NDArray[np.float64]:
+        """`update` of many bars, from where the curve is now: returns (n_bars,) in units of the average bar.
+
+        Raises
+        ------
+        ValueError
+            As `update`, and if there is not one time for each return.
+        """
+        returns, when = check_log_returns(log_returns), list(times)
+        if returns.shape != (len(when),):
+            raise ValueError(f"times must be as many as the returns, {returns.shape}, got {len(when)}")
+        return np.array([self.update(time, value) for time, value in zip(when, returns.tolist(), strict=True)])
+
+    def curve(self) -> dict[Slot, float]:
+        """`factor` of each slot so far: (weekday or -1, minute of the day) or the name of a gap."""
+        return {slot: self._factor(slot) for slot in sorted(self._slots, key=str)}
+
+    def _slot_of(self, time: datetime) -> Slot:
+        if not isinstance(time, datetime):
+            raise ValueError(f"time must be a datetime, got {time!r}")  # noqa: TRY004
+        if self._last is not None:
+            try:
+                step = time - self._last
+            except TypeError as error:
+                raise ValueError(f"time must have a time zone if the one before has, got {time}") from error
+            if step <= timedelta(0):
+                raise ValueError(f"time must be after that of the last bar, {self._last}, got {time}")
+            if step > self.bar:
+                return "overnight" if (time.date() - self._last.date()).days <= 1 else "weekend"
+        within = timedelta(hours=time.hour, minutes=time.minute, seconds=time.second, microseconds=time.microsecond)
+        start = (within - self.bar) % _DAY // self.slot * self.slot  # where the bar began
+        return time.weekday() if self.by_weekday else -1, int(start.total_seconds() // 60)
+
+    def _factor(self, slot: Slot) -> float:
+        ratio, weight = self._slots.get(slot, (0.0, 0.0))
+        prior = 1.0 if isinstance(slot, str) else self._bars
+        own = (ratio + prior) / (weight + prior)  # a day's worth of the average bar, until there is more
+        return math.sqrt(own / (self._all[0] / self._all[1]))
+
+    def _learn(self, slot: Slot, ratio: float) -> None:
+        """Average the squared return over the level, `ratio`, within its slot and over all times of the day."""
+        usual = self._factor(slot) ** 2 * self._all[0] / self._all[1]
+        ratio = min(ratio, LARGEST_RATIO * usual)
+        sums = self._slots.setdefault(slot, [0.0, 0.0])
+        kept = decay(self.half_life * (1.0 if isinstance(slot, str) else self._bars / self._days))
+        sums[:] = kept * sums[0] + ratio, kept * sums[1] + 1.0
+        if not isinstance(slot, str):
+            kept = decay(self.half_life * (_DAY / self.bar))
+            self._all[:] = kept * self._all[0] + ratio, kept * self._all[1] + 1.0
