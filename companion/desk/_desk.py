@@ -236,6 +236,8 @@ class Desk:
         reasons = []
         if not reading.warm:
             reasons.append(f"flat: warming up, {reading.n_bars} of {self._warm_up + 1} bars")
+        elif not reading.known_scale:
+            reasons.append("flat: the returns are of another scale than the detector was made for")
         if self.sizing.max_price_move is not None and abs(log_return) > self.sizing.max_price_move:
             reasons.append(Reason.PRICE_MOVED.value)
         unsafe = any(isinstance(check, SafetyReading) and not check for check in checks)

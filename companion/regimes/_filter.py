@@ -7,7 +7,6 @@ A detector names its two parts (`_parts`); everything else, from the checks to t
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -19,27 +18,10 @@ from companion._checks import Floats, Labels, as_paths, check_count
 from companion.regimes._clock import BarClock, BarTime
 from companion.regimes._confidence import PlattCalibration
 from companion.regimes._features import Feature
+from companion.regimes._fitting import check_both_regimes, check_labels, check_paths, known_paths
 from companion.regimes._hysteresis import ENTER_CHAOS, LEAVE_CHAOS, check_levels, hysteresis
 from companion.regimes._rules import Rule
 from companion.regimes._stepper import RegimeReading, RegimeStepper, stepper_of
-
-#: Bars that a fit needs after the warm-up.
-FEWEST_BARS = 100
-#: A regime of fewer bars is an outlier.
-FEWEST_BARS_IN_REGIME = 20
-
-
-@lru_cache(maxsize=1)
-def calibration_market(seed: int) -> tuple[Floats, Labels]:
-    """Log returns and true regimes of 100 paths × 2,060 bars of the base market, each (n_paths, n_bars), read-only."""
-    from companion.heston import RegimeSwitchingHeston
-
-    fresh = np.random.default_rng(np.random.SeedSequence([seed, 0xCA11B]))
-    paths = RegimeSwitchingHeston.equity_index().simulate(n_paths=100, n_steps=2060, seed=fresh)
-    market = paths.log_returns, paths.regime[:, 1:]
-    for array in market:
-        array.flags.writeable = False
-    return market
 
 
 @dataclass(eq=False, repr=False)
@@ -113,15 +95,17 @@ class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         """
         self._check_settings()
         paths, single = as_paths(X)
-        labels = None if y is None else self._check_labels(y, paths.shape[1:] if single else paths.shape)
-        _check_length(paths, self.warm_up)
+        labels = (
+            None if y is None else check_labels(y, paths.shape[1:] if single else paths.shape, warm_up=self.warm_up)
+        )
+        check_paths(paths, warm_up=self.warm_up)
         feature, rule = self._fit_parts(paths, labels)
         if labels is None:
-            known, known_labels, calibrated_on = self._known_paths(paths, feature.rms_range)
+            known, known_labels, calibrated_on = known_paths(paths, feature.rms_range, seed=self.seed)
         else:
             known, known_labels, calibrated_on = paths, labels, "the true regimes of the fitted paths"
         score = rule.score(feature.transform(paths)[:, self.warm_up :])
-        _check_both_regimes(score > 0.0)
+        check_both_regimes(score > 0.0)
         if known is not paths:
             score = rule.score(feature.transform(known)[:, self.warm_up :])
         calibration = PlattCalibration.fit(score, known_labels[:, self.warm_up :])
@@ -133,36 +117,9 @@ class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         self.calibration_, self.calibrated_on_, self.classes_ = calibration, calibrated_on, np.array([0, 1])
         return self.reset()
 
-    def _known_paths(self, paths: Floats, rms_range: tuple[float, float] | None) -> tuple[Floats, Labels, str]:
-        """Simulated paths, their regimes and name: at the scale of `paths`, or at that of a feature that has one."""
-        known, labels = calibration_market(self.seed)
-        rms, base = float(np.sqrt(np.mean(paths**2))), float(np.sqrt(np.mean(known**2)))
-        if rms_range is None:
-            known = known * (rms / base)
-        else:
-            low, high = rms_range
-            if not low <= rms <= high:
-                raise ValueError(
-                    f"X must have a root mean square of {low:g} to {high:g} a bar, the scale of the model's training, "
-                    f"got {rms:.3g}: give the true regimes y, or take a detector without a scale such as EwmaKMeans"
-                )
-            rms = base
-        return known, labels, f"100 simulated paths of the base market, at a root mean square of {rms:.3g} a bar"
-
     def _check_settings(self) -> None:
         check_levels(self.enter_chaos, self.leave_chaos)
         check_count("warm_up", self.warm_up, least=0)
-
-    def _check_labels(self, y: ArrayLike, shape: tuple[int, ...]) -> Labels:
-        labels = np.asarray(y)
-        if labels.shape != shape:
-            raise ValueError(f"y must have the shape of X, {shape}, got {labels.shape}")
-        if not np.isin(labels, (0, 1)).all():
-            raise ValueError("y must hold 0 (stable) and 1 (chaos) only, got another value")
-        for regime in (0, 1):
-            if not (np.atleast_2d(labels)[:, self.warm_up :] == regime).any():
-                raise ValueError(f"y must hold both regimes after the warm-up, got no bar of regime {regime}")
-        return np.atleast_2d(labels).astype(np.int8)
 
     def transform(self, X: ArrayLike) -> Floats:
         """Features per bar, of shape (..., n_bars, n_features)."""
@@ -277,23 +234,3 @@ class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
                 if found is not None:
                     return found
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-def _check_length(paths: Floats, warm_up: int) -> None:
-    if paths.shape[1] < warm_up + FEWEST_BARS:
-        needed = f"at least {warm_up + FEWEST_BARS} bars a path to be fitted (warm-up of {warm_up} included)"
-        raise ValueError(f"X must have {needed}, got {paths.shape[1]}")
-    flat = np.flatnonzero(np.ptp(paths[:, warm_up:], axis=1) == 0.0)
-    if len(flat):
-        raise ValueError(f"X must vary after the warm-up, got path {flat[0]} constant at {paths[flat[0], -1]}")
-    if np.ptp(np.abs(paths[:, warm_up:])) == 0.0:
-        raise ValueError(f"X must show two regimes, got returns of one size, {abs(paths[0, -1])}")
-
-
-def _check_both_regimes(chaos: NDArray[np.bool_]) -> None:
-    for name, bars in (("stable", np.count_nonzero(~chaos)), ("chaos", np.count_nonzero(chaos))):
-        if bars < FEWEST_BARS_IN_REGIME:
-            raise ValueError(
-                f"X must show two regimes, got one that is empty: {bars} of {chaos.size} bars are {name}, fewer than "
-                f"{FEWEST_BARS_IN_REGIME}; fit on a longer series, or without its outliers"
-            )

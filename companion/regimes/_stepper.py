@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from companion._checks import LARGEST_LOG_RETURN, Floats, check_count, check_series
+from companion._checks import LARGEST_LOG_RETURN, Floats, check_count, check_series, decay
 from companion.regimes._confidence import PlattCalibration
 from companion.regimes._features import Feature
 from companion.regimes._latent import Latent
 from companion.regimes._packing import fingerprint, pack, unpack
 from companion.regimes._rules import Linear, Rule, TwoMeans
+
+YEAR_KEPT = decay(250.0)
+CALMER = 0.5  # of the smallest scale of training: a year of real calm, as 2017, is still read
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class RegimeReading:
         Whether the detector has seen its warm-up; before that, the reading leans on where the filter started.
     features : ndarray of shape (n_features,)
         What the detector looked at: for the neural ones the latent, which `SafetyMonitor.check_safety` takes.
+    known_scale : bool
+        Whether the returns of the last year or so are of a size that the detector was made for. A network that was
+        trained in one unit takes a bond for a calm that never ends, and a coin for a chaos that never does.
     """
 
     p_chaos: float
@@ -41,6 +47,7 @@ class RegimeReading:
     n_bars: int
     warm: bool
     features: Floats = field(compare=False, repr=False)
+    known_scale: bool = True
 
     @property
     def p_stable(self) -> float:
@@ -66,6 +73,7 @@ class RegimeStepper:
         self._enter_chaos, self._leave_chaos, self._warm_up = enter_chaos, leave_chaos, warm_up
         self._state = feature.start(1)
         self._regime = self._n_bars = 0
+        self._scale = np.zeros(2)  # weighted sums of squared returns and of their weights
 
     @cached_property
     def _identity(self) -> str:
@@ -91,7 +99,18 @@ class RegimeStepper:
         elif p_chaos <= self._leave_chaos:
             self._regime = 0
         self._n_bars += 1
-        return RegimeReading(p_chaos, self._regime, confidence, self._n_bars, self._n_bars > self._warm_up, features)
+        warm = self._n_bars > self._warm_up
+        known = self._knows_scale(value) or not warm
+        return RegimeReading(p_chaos, self._regime, confidence, self._n_bars, warm, features, known)
+
+    def _knows_scale(self, log_return: float) -> bool:
+        """Take the return into the slow scale, and ask whether the feature was made for such returns."""
+        if self._feature.rms_range is None:
+            return True
+        low, high = self._feature.rms_range
+        self._scale *= YEAR_KEPT
+        self._scale += log_return * log_return, 1.0
+        return CALMER * low <= math.sqrt(self._scale[0] / self._scale[1]) <= high
 
     def _advance(self, log_return: float) -> Floats:
         """Features (n_features,) after one more bar."""
@@ -116,12 +135,13 @@ class RegimeStepper:
             "n_bars": self._n_bars,
             "regime": self._regime,
             "feature": pack(self._state),
+            "scale": pack(self._scale),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `state`; ValueError if it is no state, or that of another detector: all stays as it was."""
         try:
-            detector, feature = state["detector"], unpack(state["feature"])
+            detector, feature, scale = state["detector"], unpack(state["feature"]), unpack(state["scale"])
             n_bars, regime = check_count("n_bars", state["n_bars"], least=0), int(state["regime"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"state must be what state() gave, got something else ({error!r})") from error
@@ -129,9 +149,9 @@ class RegimeStepper:
             raise ValueError("state must be that of the same detector, fitted and set alike, got another's")
         fresh = self._feature.start(1)
         expected = self._feature.advance(np.zeros(1), fresh)[1] if n_bars else fresh
-        if regime not in (0, 1) or _shape(feature) != _shape(expected):
+        if regime not in (0, 1) or _shape((feature, scale)) != _shape((expected, self._scale)):
             raise ValueError("state must be what state() gave, got one that has been changed")
-        self._n_bars, self._regime, self._state = n_bars, regime, feature
+        self._n_bars, self._regime, self._state, self._scale = n_bars, regime, feature, scale
 
 
 class LatentStepper(RegimeStepper):

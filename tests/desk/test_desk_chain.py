@@ -96,6 +96,19 @@ def test_the_chain_does_not_look_ahead_and_replays(parts, bars):
     assert [desk.replay(Decision.from_json(d.to_json())) for d in made] == made
 
 
+@pytest.mark.parametrize("daily", [0.001, 0.05])
+def test_what_is_of_another_scale_is_not_read_as_a_calm_or_a_wild_index(parts, daily):
+    """A short bond fund looked stable for ever, with full leverage; a small share looked like chaos for ever."""
+    close = 100.0 * np.exp(np.cumsum(daily * np.random.default_rng(0).standard_normal(400)))
+    bars = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), close))
+    bars.index = pd.bdate_range("2001-01-01", periods=400, name="date")
+    detector, _ = parts
+    made = Desk(detector, sizing=SIZING, instrument=InstrumentRules(2, Decimal("0.01"))).run(bars, equity=EQUITY)
+    late = made[detector.warm_up + 150 :]
+    assert all(decision.quantity == 0 for decision in late)
+    assert all("flat: the returns are of another scale than the detector was made for" in d.reasons for d in late)
+
+
 # --- the reader's own file -------------------------------------------------------------------------------------------
 
 

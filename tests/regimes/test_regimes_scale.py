@@ -15,7 +15,7 @@ from companion.regimes import (
     NeuralRegimeFilter,
     RegimeDetector,
 )
-from companion.regimes._filter import calibration_market
+from companion.regimes._fitting import calibration_market
 from tests.regimes.conftest import of_any_scale
 
 WITHOUT_SCALE = {

@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from companion.datasets import load_sp500_close, log_returns
 from companion.mamba import MarketMamba, MarketMambaConfig, load_pretrained, market_features
 from companion.regimes import EwmaKMeans, JumpModelFilter, NeuralRegimeFilter, RegimeDetector
 
@@ -210,3 +211,20 @@ def test_a_network_in_half_precision_says_so():
     model = MarketMamba(MarketMambaConfig(d_model=8, n_layers=1, horizons=(1,))).half()
     with pytest.raises(ValueError, match=r"model must be in float32 or float64 .*, got torch\.float16"):
         NeuralRegimeFilter.from_network(model)
+
+
+@pytest.mark.parametrize(
+    ("daily", "known"), [(0.001, False), (0.005, True), (0.01, True), (0.025, True), (0.04, False)]
+)
+def test_a_reading_says_whether_the_detector_knows_the_scale(ready, daily, known):
+    """A bond, an index in calm and in crisis, a coin; a detector that is free of units knows them all."""
+    path = daily * np.random.default_rng(0).standard_normal(400)
+    stepper, free = ready.stepper(), ready.feature_.rms_range is None
+    readings = [stepper.update(value) for value in path]
+    assert all(reading.known_scale for reading in readings if not reading.warm)
+    assert [reading.known_scale for reading in readings[150:]] == [free or known] * 250
+
+
+def test_decades_of_an_index_is_of_a_known_scale(load_shipped):
+    stepper = load_shipped().stepper()
+    assert all(stepper.update(value).known_scale for value in log_returns(load_sp500_close()))
