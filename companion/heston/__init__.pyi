@@ -6,6 +6,8 @@ from ._ensemble import Ensemble as Ensemble
 from ._ensemble import read_blocks as read_blocks
 from ._ensemble import write_ensemble as write_ensemble
 from ._implied_volatility import implied_volatility as implied_volatility
+from ._learner import LearnerRun as LearnerRun
+from ._learner import learner_filter as learner_filter
 from ._params import HestonParams as HestonParams
 from ._pricing import heston_call_price as heston_call_price
 from ._pricing import heston_put_price as heston_put_price
