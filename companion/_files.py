@@ -8,6 +8,7 @@ import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,19 @@ def provenance(*, seed: int | None, config: Mapping[str, Any], inputs: Mapping[s
         "config": dict(config),
         "inputs": {name: _identity(Path(path)) for name, path in inputs.items()},
     }
+
+
+def recorded(config: Any) -> dict[str, Any]:
+    """A dataclass of settings as JSON types, to be stored and compared; a setting that is None is left out.
+
+    So a file stays that of its configuration when the code learns a setting that is off by default.
+    """
+    stored: dict[str, Any] = json.loads(json.dumps(asdict(config, dict_factory=_given)))
+    return stored
+
+
+def _given(settings: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in settings if value is not None}
 
 
 def _identity(path: Path) -> dict[str, str]:

@@ -3,12 +3,12 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from companion._files import provenance, read_json
+from companion._files import provenance, read_json, recorded
 from companion.errors import InputError
 from companion.evaluation._comparison import CEILING, compare_detectors
 from companion.heston import RegimeSwitchingHeston
@@ -33,7 +33,7 @@ class ScoresConfig:
 
     def record(self) -> dict[str, Any]:
         """Everything the result depends on but the code, as JSON types."""
-        recipes = {name: asdict(recipe) for name, recipe in self.recipes.items()}
+        recipes = {name: recorded(recipe) for name, recipe in self.recipes.items()}
         sizes = {"n_paths": self.n_paths, "n_bars": self.n_bars, "test_seeds": MARKETS}
         return json.loads(json.dumps({**sizes, "training_seeds": self.seeds, "recipes": recipes}))
 
@@ -112,9 +112,9 @@ def _filter(name: str, seed: int, config: ScoresConfig, work: Path, report: Repo
         model = train_filter(
             recipe, seed=seed, report=lambda done, total: report(what, done, total), checkpoint=unfinished
         )
-        model.save(file, provenance=provenance(seed=seed, config=asdict(recipe), inputs={}))
+        model.save(file, provenance=provenance(seed=seed, config=recorded(recipe), inputs={}))
     made = read_json(file.with_suffix(".json"), remedy=f"delete {file} to train it anew")["provenance"]
-    if (made["seed"], made["config"]) != (seed, json.loads(json.dumps(asdict(recipe)))):
+    if (made["seed"], made["config"]) != (seed, recorded(recipe)):
         raise InputError(f"{file}: trained by another recipe than today's; delete it to train it anew")
     return NeuralRegimeFilter.from_network(MarketMamba.load(file, made_by="companion train-filter"))
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from companion._files import recorded
 from companion.evaluation import score_detector
 from companion.heston import RegimeSwitchingHeston
 from companion.mamba import MarketMambaConfig, TrainConfig, train
@@ -78,7 +79,7 @@ class AblationConfig:
 
     def record(self) -> dict[str, Any]:
         """Everything the result depends on but the code, as JSON types."""
-        recipes = {row: asdict(self.recipe(row)) for row in ROWS}
+        recipes = {row: recorded(self.recipe(row)) for row in ROWS}
         return json.loads(json.dumps({"protocol": asdict(self), "recipes": recipes, "baselines": list(BASELINES)}))
 
 

@@ -1,7 +1,7 @@
 """MarketMamba: log returns in, a latent state of the market out, one bar at a time or whole paths at once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from companion._checks import check_count, check_log_returns, check_positive
+from companion._files import recorded
 from companion.mamba._block import Mamba, MambaState
 from companion.mamba._checkpoint import read_checkpoint, write_checkpoint
 from companion.mamba._features import N_FEATURES, features_of
@@ -128,7 +129,7 @@ class MarketMamba(nn.Module):
 
     def save(self, path: str | Path, *, provenance: Mapping[str, Any]) -> None:
         """Write the weights to `path` (*.safetensors) and a readable copy of the header beside it (*.json)."""
-        write_checkpoint(path, tensors=self.state_dict(), config=asdict(self.config), provenance=provenance)
+        write_checkpoint(path, tensors=self.state_dict(), config=recorded(self.config), provenance=provenance)
 
     @classmethod
     def load(cls, path: str | Path, *, made_by: str = "companion train-mamba") -> "MarketMamba":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from companion._checks import check_count
-from companion._files import provenance
+from companion._files import provenance, recorded
 from companion.errors import InputError
 from companion.pipeline._step import Report, Step, main
 from companion.regimes._filter_training import MARKETS, RECIPES, FilterRecipe, train_filter
@@ -84,7 +84,7 @@ def run(config: TrainFilterConfig, inputs: Mapping[str, Path], output: Path, rep
         model = train_filter(recipe, seed=config.seed, report=report, checkpoint=output.with_suffix(".unfinished"))
     except FloatingPointError as error:
         raise InputError(f"training diverged at {error}") from error
-    model.save(output, provenance=provenance(seed=config.seed, config=asdict(recipe), inputs=inputs))
+    model.save(output, provenance=provenance(seed=config.seed, config=recorded(recipe), inputs=inputs))
     return f"{recipe.n_paths:,} paths of {recipe.n_bars:,} bars, {recipe.training.steps:,} steps"
 
 

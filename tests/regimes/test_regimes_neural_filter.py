@@ -1,7 +1,6 @@
 """The amortized Bayes filter: what it learns from, and that what it learned is Bayes' rule as far as it can be."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from companion._files import recorded
 from companion.cli import main
 from companion.evaluation import auc, bootstrap_over_paths, expected_calibration_error
 from companion.heston import RegimeSwitchingHeston, bayes_filter
@@ -241,9 +241,7 @@ def test_shipped_files_are_small_and_say_where_they_come_from(name):
         header = json.loads(stored.metadata()["companion"])
     assert header == json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     assert header["provenance"]["seed"] == 0
-    recipe = asdict(RECIPES[name])
-    assert recipe["training"]["model"].pop("scale_half_life") is None  # younger than these files
-    assert header["provenance"]["config"] == json.loads(json.dumps(recipe))
+    assert header["provenance"]["config"] == recorded(RECIPES[name])
 
 
 def test_the_command_trains_and_refuses(tmp_path, capsys):

@@ -1,13 +1,12 @@
 """The scores of the amortized Bayes filter: the stored table is of the shipped files, and says what the book says."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from companion._files import sha256_file
+from companion._files import recorded, sha256_file
 from companion.datasets import load_study
 from companion.errors import InputError
 from companion.mamba import MarketMamba, MarketMambaConfig
@@ -66,7 +65,7 @@ def test_the_first_seed_is_the_shipped_filter(name):
     provenance = load_study("filter_scores").attrs["provenance"]
     assert provenance["inputs"][f"{name} 0"]["sha256"] == sha256_file(file)
     made = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["provenance"]
-    assert made["config"] == provenance["config"]["recipes"][name] == json.loads(json.dumps(asdict(RECIPES[name])))
+    assert made["config"] == provenance["config"]["recipes"][name] == recorded(RECIPES[name])
 
 
 def test_the_stored_table_is_whole_and_shares_are_of_the_ceiling():
