@@ -151,15 +151,14 @@ def _filter_path(
     n_regimes = len(law)
     variance, weight, scratch = np.empty((n_regimes, n)), np.empty((n_regimes, n)), np.empty((n_regimes, n))
     mean, power, noise = np.empty((n_regimes, n)), np.empty((n_regimes, n)), np.empty((substeps, n + n % 2))
-    source, u = np.empty((n_regimes, n), np.int64), np.empty(n_regimes)
+    u = np.empty(n_regimes)
     for k in range(n_regimes):
         variance[k], weight[k] = params[k, 5], law[k] / n
     for step in range(BURN_IN_BARS + len(returns)):  # the burn-in gives the market's own law of the first variance
         for k in range(n_regimes):
             u[k] = uniform_pair(key, path, 0, step * n_regimes + k)[0]
         bar = step - BURN_IN_BARS
-        switch(u, weight, transition, source)
-        variance[:] = variance.reshape(-1)[source.reshape(-1)].reshape(n_regimes, n)
+        switch(u, weight, variance, transition, scratch)
         for k in range(n_regimes):
             draw(key, path, step, 1 + k * n, noise)
             if bar >= 0:

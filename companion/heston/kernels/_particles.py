@@ -14,32 +14,31 @@ LOG_TWO_PI = math.log(2 * math.pi)
 SMALLEST_RATE = 1e-300
 
 Array = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 
 @compiled(**KERNEL)
-def switch(u: Array, weight: Array, transition: Array, source: Indices) -> None:
+def switch(u: Array, weight: Array, variance: Array, transition: Array, scratch: Array) -> None:
     """Move the regime and resample: systematically, within each regime that is arrived in.
 
-    `weight` and `source` are (n_regimes, n); `u` holds a uniform a regime. `source` becomes the number of the particle
-    that each one comes from, counted over all regimes.
+    `weight`, `variance`, `scratch` are (n_regimes, n); `u` holds a uniform a regime.
     """
-    n_regimes, n = weight.shape
+    n_regimes, n = variance.shape
     before = np.empty(n_regimes)
     for old in range(n_regimes):
         before[old] = weight[old].sum()
     for new in range(n_regimes):
         spacing = (before * transition[:, new]).sum() / n
-        old, place, target = 0, 0, u[new] * spacing
+        old, source, target = 0, 0, u[new] * spacing
         covered = weight[0, 0] * transition[0, new]
         for j in range(n):
-            while covered < target and not (old == n_regimes - 1 and place == n - 1):
-                place += 1
-                if place == n:
-                    old, place = old + 1, 0
-                covered += weight[old, place] * transition[old, new]
-            source[new, j] = old * n + place
+            while covered < target and not (old == n_regimes - 1 and source == n - 1):
+                source += 1
+                if source == n:
+                    old, source = old + 1, 0
+                covered += weight[old, source] * transition[old, new]
+            scratch[new, j] = variance[old, source]
             target += spacing
+    variance[:] = scratch
     for new in range(n_regimes):
         weight[new] = (before * transition[:, new]).sum() / n
 
@@ -90,7 +89,9 @@ def guide(
     """
     mu, kappa, theta, _, rho, _ = params
     substeps = noise.shape[0]
-    narrow, decay, still = math.sqrt(1.0 - rho * rho), exp(-0.5 * kappa * dt), 1.0
+    still, decay = 1.0, exp(-0.5 * kappa * dt)
+    narrow = math.sqrt(1.0 - rho * rho)
+    log_narrow = log(narrow)
     for j in range(len(variance)):
         plus = theta + decay * (max(variance[j], VARIANCE_FLOOR) - theta)
         y = (observed - (mu - 0.5 * plus) * dt) / math.sqrt(plus * dt)
@@ -99,6 +100,7 @@ def guide(
             jumped = exp(max(-0.5 * y * y * (1.0 - 1.0 / wide), -700.0)) * math.sqrt(wide)
             still = 1.0 / (1.0 + jump_rate / ((1.0 - jump_rate) * jumped))
             narrow = math.sqrt(1.0 - still * rho * rho)
+            log_narrow = log(narrow)
         total = 0.0
         for sub in range(substeps):
             total += noise[sub, j]
@@ -106,7 +108,7 @@ def guide(
         after = still * rho * y + narrow * before
         for sub in range(substeps):
             noise[sub, j] += (after - before) / math.sqrt(substeps)
-        log_weight[j] = 0.5 * (before * before - after * after) + log(narrow)
+        log_weight[j] = 0.5 * (before * before - after * after) + log_narrow
 
 
 @compiled(**KERNEL)
