@@ -16,7 +16,10 @@ from companion._checks import check_finite, check_log_returns, check_positive, d
 
 LARGEST_RATIO = 30.0
 """A squared return beyond this multiple of its slot's own is news, not the clock; it counts as that much."""
+LONGEST_MISS = 4
+"""Bars from one to the next at most that are a hole in the feed, and not a market that was closed."""
 _DAY = timedelta(days=1)
+_GAPS = ("break", "overnight", "weekend")
 
 Slot = tuple[int, int] | str
 
@@ -24,8 +27,9 @@ Slot = tuple[int, int] | str
 class IntradayVolatility:
     """A causal curve of volatility by time of day, and of the gaps when a market is closed.
 
-    A bar that comes later after its predecessor than `bar` is one after a gap, and no time of the day: "overnight" if
-    it is on the next day or the same, else "weekend". A market that never closes has none.
+    A bar that comes after a gap is no time of the day, but a slot of its own: "break" if it is on the same day as the
+    one before, "overnight" if on the next, else "weekend". A few bars that are missing are no gap: up to three, or as
+    many as fill a slot. A market that never closes has none.
 
     Parameters
     ----------
@@ -118,8 +122,8 @@ class IntradayVolatility:
                 raise ValueError(f"time must have a time zone if the one before has, got {time}") from error
             if step <= timedelta(0):
                 raise ValueError(f"time must be after that of the last bar, {self._last}, got {time}")
-            if step > self.bar:
-                return "overnight" if (time.date() - self._last.date()).days <= 1 else "weekend"
+            if step > max(self.slot, LONGEST_MISS * self.bar):
+                return _GAPS[min((time.date() - self._last.date()).days, 2)]
         within = timedelta(hours=time.hour, minutes=time.minute, seconds=time.second, microseconds=time.microsecond)
         start = (within - self.bar) % _DAY // self.slot * self.slot  # where the bar began
         return time.weekday() if self.by_weekday else -1, int(start.total_seconds() // 60)

@@ -62,6 +62,15 @@ def test_minutes_of_a_market_that_never_closes_have_no_gap():
     np.testing.assert_allclose(rescaled, returns, rtol=0.3)
 
 
+def test_a_hole_in_the_feed_is_no_night_and_a_break_is_not_either():
+    times = [time for time in sessions(20) if time.minute % 17 and time.hour != 12]
+    curve = IntradayVolatility(bar=MINUTE)
+    curve.transform(times, np.random.default_rng(5).standard_normal(len(times)) / 1000)
+    gaps = {slot: sums[1] for slot, sums in curve._slots.items() if isinstance(slot, str)}
+    assert set(gaps) == {"break", "overnight", "weekend"}
+    assert all(weight <= 20 for weight in gaps.values())
+
+
 def test_a_detector_loses_little_by_reading_through_the_curve():
     """The same market with and without a smile and nights: share of the best observer's excess that the curve costs."""
     times, market, detector = sessions(40), RegimeSwitchingHeston.equity_index(), NeuralRegimeFilter.load_pretrained()

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from companion import datasets, regimes
 from companion.datasets import load_sp500
 from companion.desk import Decision, Desk
 from companion.heston import RegimeSwitchingHeston
@@ -124,18 +123,19 @@ def printed():
 
 @pytest.mark.parametrize("page", ["README.md", "book/api.md"])
 @pytest.mark.parametrize("daily", [0.001, 0.03])
-def test_the_two_lines_for_another_scale_read_a_bond_and_a_share(page, daily):
+def test_the_lines_for_another_scale_read_a_bond_and_a_share(page, daily):
     """As printed: two regimes whose volatilities are as 1 to 3, in spells of 150 days, are called as two."""
     truth = np.arange(1500) // 150 % 2
     returns = daily * np.where(truth, 1.5, 0.5) * np.random.default_rng(0).standard_normal(1500)
     close = 100.0 * np.exp(np.cumsum(returns))
     bars = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), close))
     bars.index = pd.bdate_range("2001-01-01", periods=1500, name="date")
-    lines = re.findall(r"`(detector = regimes\.[^`]*|desk = Desk\([^`]*)`", (ROOT / page).read_text(encoding="utf-8"))
-    assert len(lines) == 2
-    share = InstrumentRules(2, Decimal("0.01"))
-    names = {"bars": bars, "datasets": datasets, "regimes": regimes, "Desk": Desk, "sizing": SIZING, "share": share}
-    exec("\n".join(lines), names)
+    pattern = r"`(from companion\.regimes [^`]*|detector = EwmaKMeans[^`]*|desk = Desk\([^`]*)`"
+    lines = re.findall(pattern, (ROOT / page).read_text(encoding="utf-8"))
+    assert len(lines) == 3
+    imports = [line for line in printed().splitlines() if line.startswith("from ")]
+    names = {"bars": bars, "sizing": SIZING, "share": InstrumentRules(2, Decimal("0.01"))}
+    exec("\n".join([*imports, *lines]), names)
     made = names["desk"].run(bars, equity=EQUITY)[-250:]
     assert not any("another scale" in reason for decision in made for reason in decision.reasons)
     assert np.mean([decision.regime for decision in made]) == pytest.approx(truth[-250:].mean(), abs=0.1)
