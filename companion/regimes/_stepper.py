@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from companion._checks import LARGEST_LOG_RETURN, Floats, check_count, check_series, decay
+from companion.mamba._features import features_of_one
+from companion.mamba._scale import rescale_in_place
 from companion.regimes._confidence import PlattCalibration
 from companion.regimes._features import Feature
 from companion.regimes._latent import Latent
@@ -164,9 +166,6 @@ class LatentStepper(RegimeStepper):
         self._latent = np.empty((1, self._stepper.d_model), self._stepper.dtype)
 
     def _advance(self, log_return: float) -> Floats:
-        from companion.mamba._features import features_of_one
-        from companion.mamba._scale import rescale_in_place
-
         conv, hidden, scale = self._state
         if self._kept is not None:
             log_return = rescale_in_place(log_return, scale[0], self._kept)
