@@ -28,8 +28,9 @@ test-portability: $(READY)  ## the notebooks again: one thread, no vector instru
 	ATEN_CPU_CAPABILITY=default $(PYTEST) -n 2 --dist loadfile $(NBVAL)
 	NUMBA_CPU_NAME=generic $(PYTEST) -n 2 --dist loadfile $(NBVAL)
 
-lab: $(READY)  ## read and run the chapters in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: $(READY)  ## read and run the chapters in JupyterLab: in lab/, where what you change is yours
+	$(BIN)/python book/lab.py
+	$(BIN)/jupyter lab lab
 
 refresh: $(READY)  ## run every notebook and store its outputs
 	$(BIN)/python book/refresh.py

@@ -27,7 +27,7 @@ from companion._files import atomic_write_text
 from companion.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-CELL_TIMEOUT_S = 600
+CELL_TIMEOUT_S = 1500  # ends what hangs, on a machine a tenth as fast too
 # What JupyterLab and nbclient note down for themselves; all else in a cell's metadata is the author's.
 EDITOR_NOTES = ("execution", "ExecuteTime", "collapsed", "scrolled", "jupyter", "editable", "slideshow", "trusted")
 NOTEBOOK_METADATA = {

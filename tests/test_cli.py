@@ -36,7 +36,7 @@ sys.exit(status)
 def run(*argv, encoding="utf-8"):
     """Run the command in a process of its own; the last line of its standard error is what it has imported."""
     environment = os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "80"}
-    return subprocess.run([sys.executable, "-c", PROGRAM, *argv], capture_output=True, env=environment, timeout=120)
+    return subprocess.run([sys.executable, "-c", PROGRAM, *argv], capture_output=True, env=environment, timeout=1200)
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["--version"], ["nonsense"], [], ["--nonsense"]])

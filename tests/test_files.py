@@ -80,12 +80,12 @@ def test_a_kill_in_between_leaves_the_old_version(tmp_path, signal_number):
         "import signal, sys, time; from companion._files import atomic_path\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job's children ignore it
         "with atomic_path(sys.argv[1]) as part:\n"
-        "    part.write_text('half'); print('ready', flush=True); time.sleep(60)\n"
+        "    part.write_text('half'); print('ready', flush=True); time.sleep(600)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(target)], stdout=-1, stderr=-1, text=True)
     assert process.stdout.readline() == "ready\n"
     os.kill(process.pid, signal_number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     assert process.returncode != 0
     assert target.read_text() == "old"
 

@@ -28,7 +28,7 @@ def run(folder: Path, home: Path) -> list[str]:
     environment = {**inherited, "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-W", "error", "-c", PROGRAM.format(package=str(folder))]
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=True, timeout=120
+        command, env=environment, capture_output=True, text=True, check=True, timeout=1200
     ).stdout.split()  # fmt: skip
 
 

@@ -28,6 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "execution": {"desk", "risk"},
     "live": {"execution", "desk", "regimes", "risk"},
     "plotting": set(),
+    "notebook": set(),
     "doctor": set(),
     **{name: set() for name in GROUND},
 }
@@ -217,6 +218,7 @@ def loaded(program: str) -> set[str]:
         ("from companion.risk import *", {"numpy", "scipy"}),
         ("from companion.heston import *", HEAVY - {"torch", "sklearn", "plotly", "duckdb", "arch", "nautilus_trader"}),
         ("from companion.plotting import *", {"numpy", "pandas", "plotly"}),
+        ("from companion.notebook import *", {"numpy", "pandas"}),
         ("from companion.datasets import *", {"numpy", "pandas", "scipy"}),
     ],
 )

@@ -28,7 +28,13 @@ def examples() -> dict[str, go.Figure]:
     return {
         "lines": plotting.lines(SERIES, band={"chaos": (X, Y - 1, Y + 1)}, dash=["stable"], **words),
         "histogram": plotting.histogram(samples, bins=20, **words),
-        "bars": plotting.bars({"AUC": {"a": 0.8, "b": 0.7}}, errors={"AUC": {"a": 0.02}}, **words),
+        "bars": plotting.bars({"AUC": {"a": 0.8, "b": 0.7}}, intervals={"AUC": {"a": (0.75, 0.82)}}, **words),
+        "forest": plotting.forest({"AUC": {"a": (0.8, 0.75, 0.82), "b": (0.7, 0.6, 0.9)}}, **words),
+        "diagram": plotting.diagram(
+            {"in": plotting.Box("returns", 0, 0, "data"), "out": plotting.Box("latent", 0, -1)},
+            [("in", "out", "Mamba")],
+            alt="What the figure shows.",
+        ),
         "scatter": plotting.scatter(SERIES, diagonal=True, **words),
         "regimes": plotting.regimes(X, Y, REGIME, truth=np.roll(REGIME, 3), **words),
         "reliability": plotting.reliability({"Platt": ([0.1, 0.9], [0.2, 0.8], [10, 30])}, **words),
@@ -174,6 +180,15 @@ def test_frames_keep_one_range(figures: dict[str, go.Figure]) -> None:
         (lambda: plotting.lines({"a": (X, Y)}, alt="  "), "alt must describe"),
         (lambda: plotting.lines({"a": (X, Y[:-1])}, alt="a"), r"x and y of 'a' differ in length: 50 and 49"),
         (lambda: plotting.lines({"a": (X, Y)}, dash=["b"], alt="a"), r"must name series, got \['b'\]"),
+        (lambda: plotting.lines({"a": (X, Y)}, steps=["b"], alt="a"), r"must name series, got \['b'\]"),
+        (
+            lambda: plotting.bars({"a": {"x": 1.0}}, intervals={"a": {"x": (2, 3)}}, alt="a"),
+            "must contain its estimate",
+        ),
+        (lambda: plotting.forest({"a": {"x": (1.0, 2.0, 3.0)}}, alt="a"), r"1.0 outside \[2.0, 3.0\]"),
+        (lambda: plotting.diagram({}, [], alt="a"), "boxes must not be empty"),
+        (lambda: plotting.diagram({"a": plotting.Box("A", 0, 0)}, [("a", "b")], alt="a"), r"arrows name \['b'\]"),
+        (lambda: plotting.Box("A", 0, 0, "cloud"), "kind must be one of"),
         (lambda: plotting.lines({"a": ([], [])}, alt="a"), "not empty"),
         (lambda: plotting.lines({str(i): (X, Y) for i in range(6)}, alt="a"), "at most 5 series"),
         (lambda: plotting.regimes(X, Y, REGIME + 1, alt="a"), r"regime must hold 0 \(stable\) and 1"),
@@ -196,11 +211,52 @@ def test_alt_can_not_be_forgotten() -> None:
         plotting.lines({"a": (X, Y)})
 
 
-def test_thinning_keeps_the_ends_and_the_pairing() -> None:
+def test_whiskers_are_the_interval_itself() -> None:
+    bars = plotting.bars({"a": {"x": 1.0}}, intervals={"a": {"x": (0.5, 3.0)}}, alt="A bar.").data[0]
+    forest = plotting.forest({"a": {"x": (1.0, 0.5, 3.0)}}, alt="A point.").data[0]
+    for error in (bars.error_y, forest.error_x):
+        assert (error.arrayminus[0], error.array[0]) == (0.5, 2.0)
+        assert error.color  # Plotly's own is nearly black: it can not be seen in the dark
+
+
+def test_steps_are_drawn_as_steps() -> None:
+    figure = plotting.lines({"position": (X[:5], Y[:5]), "price": (X[:5], Y[:5])}, steps=["position"], alt="Steps.")
+    assert [trace.line.shape for trace in figure.data] == ["hv", None]
+
+
+@pytest.mark.parametrize(
+    ("y", "ticks"),
+    [([1, 30], ["1", "2", "5", "10", "20"]), ([0.001, 1000], ["0.001", "0.01", "0.1", "1", "10", "100", "1,000"])],
+)
+def test_a_log_axis_has_ticks_that_a_person_reads(y: list[float], ticks: list[str]) -> None:
+    axis = plotting.lines({"a": ([0, 1], y)}, log_y=True, alt="A line.").layout.yaxis
+    assert axis.type == "log"
+    assert list(axis.ticktext) == ticks
+    assert [float(text.replace(",", "")) for text in axis.ticktext] == pytest.approx(list(axis.tickvals))
+
+
+def test_the_strip_below_is_called_what_it_is() -> None:
+    figure = plotting.regimes(X, Y, REGIME, truth=REGIME, truth_name="dated crisis", alt="Crises.")
+    assert {shape.name for shape in figure.layout.shapes} == {"chaos", "dated crisis"}
+
+
+def test_an_arrow_runs_from_edge_to_edge() -> None:
+    boxes = {"a": plotting.Box("A", 0, 0), "b": plotting.Box("B", 0, -1)}
+    arrow = next(a for a in plotting.diagram(boxes, [("a", "b")], alt="Two boxes.").layout.annotations if a.showarrow)
+    assert (arrow.ax, arrow.ay, arrow.x, arrow.y) == (0, -0.3, 0, -0.7)
+
+
+def test_thinning_keeps_the_ends_the_extremes_and_the_pairing() -> None:
     x = np.arange(10_000)
-    few_x, few_y = plotting.thin(x, x**2, n=101)
+    y = np.sin(x / 700.0)
+    y[4321], y[8765] = -3.0, 5.0
+    few_x, few_y = plotting.thin(x, y, n=101)
     assert few_x[0] == 0
     assert few_x[-1] == 9_999
-    assert len(few_x) == 101
-    np.testing.assert_array_equal(few_y, few_x**2)
+    assert len(few_x) <= 101
+    np.testing.assert_array_equal(few_y, y[few_x])
+    assert (few_y.min(), few_y.max()) == (-3.0, 5.0)
+    for kept in plotting.thin(x, y, -y, y > 0, n=100)[1:3]:
+        assert {abs(kept.min()), abs(kept.max())} == {3.0, 5.0}
+    assert len(plotting.thin(x, n=101)[0]) == 101  # without a series, evenly spaced
     np.testing.assert_array_equal(plotting.thin(X, n=200)[0], X)

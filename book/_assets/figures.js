@@ -24,6 +24,23 @@
     return copy;
   }
 
+  // On a narrow screen a long axis title breaks into lines instead of running off the figure.
+  function fitted(layout) {
+    if (window.innerWidth >= 576) return layout;
+    for (const name of Object.keys(layout).filter(function (key) { return /^[xy]axis/.test(key); })) {
+      const title = layout[name].title;
+      if (!title || !title.text) continue;
+      const lines = [""];
+      for (const word of title.text.split(" ")) {
+        const line = lines[lines.length - 1];
+        if (line && line.length + word.length > 30) lines.push(word);
+        else lines[lines.length - 1] = line ? line + " " + word : word;
+      }
+      title.text = lines.join("<br>");
+    }
+    return layout;
+  }
+
   // Plotly's own slider can not be reached by keyboard, so the browser's takes its place.
   function addSlider(block, plot, slider) {
     const label = document.createElement("label");
@@ -60,7 +77,7 @@
     const plot = document.createElement("div");
     block.append(plot);
     const config = { responsive: true, displaylogo: false };
-    Plotly.newPlot(plot, { data: figure.data, layout: layout, frames: figure.frames || [], config: config });
+    Plotly.newPlot(plot, { data: figure.data, layout: fitted(layout), frames: figure.frames || [], config: config });
     if (slider) addSlider(block, plot, slider);
     return function () {
       Plotly.relayout(plot, { template: themed(template) });

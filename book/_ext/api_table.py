@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class ApiTable(SphinxDirective):
         )
 
     def _plain(self, text: str) -> nodes.paragraph:
-        pieces = enumerate(text.split("`"))
+        pieces = enumerate(re.split(r"``?([^`]+)``?", text))
         return nodes.paragraph("", "", *(nodes.literal(text=p) if i % 2 else nodes.Text(p) for i, p in pieces))
 
     def _links(self, name: str) -> nodes.paragraph:

@@ -44,7 +44,9 @@ class BacktestResult:
         Weight of the asset held from each close to the next.
     turnover : ndarray
         Notional traded at each close, one way, in units of equity before the trade.
-    cost_bp, cash_rate : float
+    cost_bp : float
+        As given to `run_backtest`.
+    cash_rate : float
         As given to `run_backtest`.
     bars_per_year : float
         As given to `run_backtest`, or as the dates of the prices have it.

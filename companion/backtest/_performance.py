@@ -26,12 +26,16 @@ class Performance:
     ----------
     n_bars : int
         Number of returns.
-    total_return, cagr : float
-        Growth over the whole period and per year.
+    total_return : float
+        Growth over the whole period.
+    cagr : float
+        Growth per year.
     volatility : float
         Standard deviation of the returns, per year.
-    sharpe, sortino : float
-        See the module's conventions. NaN where undefined.
+    sharpe : float
+        Mean excess return over its standard deviation, per year. NaN where undefined.
+    sortino : float
+        Mean excess return over its downside deviation, per year. NaN where undefined.
     max_drawdown : float
         Deepest fall of equity from its running maximum, the start included; in [-1, 0].
     turnover : float

@@ -28,8 +28,10 @@ class DataCard:
         Fingerprint of the values, by `values_sha256`.
     n_bars : int
         Number of rows.
-    start, end : str
-        First and last date, ISO 8601.
+    start : str
+        First date, ISO 8601.
+    end : str
+        Last date, ISO 8601.
     columns : tuple of str
         Columns, in order.
     notes : tuple of str

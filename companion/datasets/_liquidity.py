@@ -68,8 +68,10 @@ class LiquidityCalibration:
     whole_day : HourLiquidity
         The same over all hours. ``companion.risk.max_order_qty_from_liquidity(calibration.whole_day.median, rho)`` is
         the cap on an order; with ``calibration.quietest.median`` it holds at every hour.
-    n_lines, n_broken : int
-        Lines after the header, and how many of them could not be used.
+    n_lines : int
+        Lines after the header.
+    n_broken : int
+        How many of them could not be used.
     broken : tuple of BrokenLine
         The first of them.
     """

@@ -17,8 +17,14 @@ class Bar(NamedTuple):
     ----------
     time : datetime, date or None
         When it closed; a series has a time at every bar or at none.
-    open, high, low, close : float
-        Prices in the quote currency.
+    open : float
+        First price, in the quote currency.
+    high : float
+        Highest price, in the quote currency.
+    low : float
+        Lowest price, in the quote currency.
+    close : float
+        Last price, in the quote currency.
     """
 
     time: datetime | date | None
@@ -44,8 +50,14 @@ class Decision:
 
     Attributes
     ----------
-    bar, quote, equity, held
-        The inputs: as given to `Desk.on_bar`.
+    bar : Bar
+        As given to `Desk.on_bar`.
+    quote : Quote or None
+        As given to `Desk.on_bar`.
+    equity : Decimal
+        As given to `Desk.on_bar`.
+    held : Decimal or None
+        As given to `Desk.on_bar`.
     quantity : Decimal
         Signed quantity to hold, in the base currency.
     reasons : tuple of str

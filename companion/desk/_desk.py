@@ -64,7 +64,7 @@ class Desk:
     signal : Signal
         The bet; by default the market as it is, long.
     volatility : str
-        Estimator of the volatility per bar, one of `companion.risk.ESTIMATORS`. Range estimators need real opens and
+        Estimator of the volatility per bar, one of ``companion.risk.ESTIMATORS``. Range estimators need real opens and
         highs; on series that copy them from the last close they read far too low.
     window : int
         Bars of that estimate.

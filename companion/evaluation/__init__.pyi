@@ -27,6 +27,7 @@ from ._geometry import step_sizes as step_sizes
 from ._intervals import Interval as Interval
 from ._intervals import bootstrap_over_paths as bootstrap_over_paths
 from ._intervals import paired_difference as paired_difference
+from ._intervals import share_of_ceiling as share_of_ceiling
 from ._leak import leak as leak
 from ._probes import LinearProbe as LinearProbe
 from ._probes import r_squared as r_squared

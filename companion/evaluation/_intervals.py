@@ -41,8 +41,10 @@ class Interval:
     Attributes
     ----------
     estimate : float
-    low, high : float
-        Ends of the interval; infinite where the resamples set no bound.
+    low : float
+        Lower end of the interval; infinite where the resamples set no bound.
+    high : float
+        Upper end, likewise.
     standard_error : float
         Standard deviation of the resamples; infinite if one of them is not a number or not finite.
     """

@@ -80,8 +80,12 @@ class LinearProbe(BaseEstimator):
     ----------
     penalty_ : float
         The one of `PENALTIES` that was chosen.
-    center_, scale_, weights_ : ndarray of shape (n_features,)
-        Means and standard deviations of the features; the weights of the standardized ones.
+    center_ : ndarray of shape (n_features,)
+        Means of the features.
+    scale_ : ndarray of shape (n_features,)
+        Their standard deviations.
+    weights_ : ndarray of shape (n_features,)
+        Weights of the standardized features.
     intercept_ : float
     """
 

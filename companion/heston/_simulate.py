@@ -25,8 +25,10 @@ class HestonPaths:
 
     Attributes
     ----------
-    price, variance : float64 arrays of shape (n_paths, n_steps + 1)
-        Price and annual variance at the grid times; column 0 is the start.
+    price : float64 array of shape (n_paths, n_steps + 1)
+        Price at the grid times; column 0 is the start.
+    variance : float64 array of shape (n_paths, n_steps + 1)
+        Annual variance at the same times.
     """
 
     price: NDArray[np.float64]

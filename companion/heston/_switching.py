@@ -28,8 +28,10 @@ class RegimePaths:
 
     Attributes
     ----------
-    price, variance : float64 arrays of shape (n_paths, n_steps + 1)
-        Price and annual variance at the bar boundaries; column 0 is the start.
+    price : float64 array of shape (n_paths, n_steps + 1)
+        Price at the bar boundaries; column 0 is the start.
+    variance : float64 array of shape (n_paths, n_steps + 1)
+        Annual variance at the same times.
     regime : int8 array of shape (n_paths, n_steps + 1)
         Column ``t`` is the regime of the bar that ends at ``t``, 0 the calmest; ``regime[:, 1:]`` belongs to
         `log_returns`. Column 0 is the regime just before the first bar.

@@ -24,8 +24,10 @@ class WeakError:
     ----------
     dt : float64 array of shape (n_dt,)
         Lengths of a step in years.
-    error, standard_error : float64 arrays of shape (n_dt, n_strikes)
-        Mean simulated price minus the exact price, in the currency of the price, and its standard error.
+    error : float64 array of shape (n_dt, n_strikes)
+        Mean simulated price minus the exact price, in the currency of the price.
+    standard_error : float64 array of shape (n_dt, n_strikes)
+        Its standard error.
     exact : float64 array of shape (n_strikes,)
         The semi-analytic prices.
     """

@@ -1,6 +1,9 @@
 from ._compose import animate as animate
 from ._compose import stack as stack
+from ._diagram import Box as Box
+from ._diagram import diagram as diagram
 from ._figures import bars as bars
+from ._figures import forest as forest
 from ._figures import heatmap as heatmap
 from ._figures import histogram as histogram
 from ._figures import lines as lines

@@ -11,9 +11,21 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from companion.plotting._style import PATTERNS, SYMBOLS, colors_of, figure, mode_of, pair, translucent, values
+from companion.plotting._style import (
+    NEUTRAL,
+    PATTERNS,
+    SYMBOLS,
+    colors_of,
+    figure,
+    mode_of,
+    pair,
+    translucent,
+    use_log_axis,
+    values,
+    whiskers,
+)
 
-_DIAGONAL = {"color": "#8C8C8C", "dash": "dot", "width": 1.2}
+_DIAGONAL = {"color": NEUTRAL, "dash": "dot", "width": 1.2}
 
 
 def lines(
@@ -26,6 +38,7 @@ def lines(
     log_x: bool = False,
     log_y: bool = False,
     dash: Collection[str] = (),
+    steps: Collection[str] = (),
     band: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]] | None = None,
 ) -> go.Figure:
     """Draw named lines, each given as (x, y); x may be dates.
@@ -38,17 +51,19 @@ def lines(
         Logarithmic axes.
     dash
         Names of the series to draw dashed, such as a theory beside its measurement.
+    steps
+        Names of the series that hold each value until the next point, such as a position.
     band
         Name to (x, low, high): a translucent band under the line of the same name.
 
     Raises
     ------
     ValueError
-        If lengths differ, or `dash` or `band` name a series that is not there.
+        If lengths differ, or `dash`, `steps` or `band` name a series that is not there.
     """
-    unknown = (set(dash) | set(band or {})) - set(series)
+    unknown = (set(dash) | set(steps) | set(band or {})) - set(series)
     if unknown:
-        raise ValueError(f"dash and band must name series, got {sorted(unknown)}")
+        raise ValueError(f"dash, steps and band must name series, got {sorted(unknown)}")
     fig = figure(alt=alt, x_title=x_title, y_title=y_title, height=height)
     fig.update_layout(hovermode="x unified", showlegend=len(series) > 1)
     colors = colors_of(series)
@@ -59,13 +74,15 @@ def lines(
         line = {"color": colors[name], "width": 1.8}
         if name in dash:
             line["dash"] = "dash"
-        mode = mode_of(len(xs))
+        if name in steps:
+            line["shape"] = "hv"
+        mode = "lines" if name in steps else mode_of(len(xs))
         marker = {"symbol": SYMBOLS[i % len(SYMBOLS)], "size": 7} if "markers" in mode else None
         fig.add_scatter(x=xs, y=ys, name=name, mode=mode, line=line, marker=marker)
     if log_x:
-        fig.update_xaxes(type="log")
+        use_log_axis(fig, "x")
     if log_y:
-        fig.update_yaxes(type="log")
+        use_log_axis(fig, "y")
     return fig
 
 
@@ -129,7 +146,7 @@ def histogram(
             fill=None if log_y else "tozeroy",
             fillcolor=translucent(colors[name], 0.22),
         )
-    return fig.update_yaxes(type="log") if log_y else fig.update_yaxes(rangemode="tozero")
+    return use_log_axis(fig, "y") if log_y else fig.update_yaxes(rangemode="tozero")
 
 
 def bars(
@@ -139,7 +156,7 @@ def bars(
     x_title: str = "",
     y_title: str = "",
     height: int = 380,
-    errors: Mapping[str, Mapping[str, float]] | None = None,
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
     horizontal: bool = False,
 ) -> go.Figure:
     """Draw grouped bars: one color and pattern a group, one place on the axis a label.
@@ -148,8 +165,8 @@ def bars(
     ----------
     values_by_group
         Group to label to value.
-    errors
-        Group to label to half the length of an error bar, for the groups and labels that have one.
+    intervals
+        Group to label to the (low, high) ends of its whisker, for the groups and labels that have one.
     horizontal
         Labels on the vertical axis, the first at the top: better when they are long.
     """
@@ -159,12 +176,59 @@ def bars(
     along, across = ("y", "x") if horizontal else ("x", "y")
     for i, (group, by_label) in enumerate(values_by_group.items()):
         data: dict[str, Any] = {along: list(by_label), across: values(list(by_label.values()), group)}
-        half = (errors or {}).get(group)
-        if half:
-            data[f"error_{across}"] = {"array": [half.get(label, 0.0) for label in by_label], "thickness": 1.2}
+        ends = (intervals or {}).get(group)
+        if ends:
+            bounds = [ends.get(label, (value, value)) for label, value in by_label.items()]
+            data[f"error_{across}"] = whiskers(list(by_label.values()), bounds)
         marker = {"color": colors[group], "pattern": {"shape": PATTERNS[i % len(PATTERNS)], "solidity": 0.25}}
         fig.add_bar(name=group, orientation="h" if horizontal else "v", marker=marker, **data)
     return fig.update_yaxes(autorange="reversed") if horizontal else fig
+
+
+def forest(
+    estimates: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    *,
+    alt: str,
+    x_title: str = "",
+    y_title: str = "",
+    height: int | None = None,
+    reference: float | None = 0.0,
+) -> go.Figure:
+    """Draw estimates as points with their intervals, a row a label: what differs, and what only seems to.
+
+    Parameters
+    ----------
+    estimates
+        Group to label to (estimate, low, high). Labels stand on the vertical axis, the first at the top; the groups of
+        one label stand below each other.
+    height
+        Pixels; by the number of rows where not given.
+    reference
+        Where to draw a line to compare with, such as no difference; None for no line.
+
+    Raises
+    ------
+    ValueError
+        If an interval does not contain its estimate.
+    """
+    labels = list(dict.fromkeys(label for by_label in estimates.values() for label in by_label))
+    n_groups = len(estimates)
+    rows = len(labels) * max(1.0, 0.7 * n_groups)
+    fig = figure(alt=alt, x_title=x_title, y_title=y_title, height=height or int(110 + 30 * rows))
+    fig.update_layout(showlegend=n_groups > 1, hovermode="closest")
+    colors = colors_of(estimates)
+    for i, (group, by_label) in enumerate(estimates.items()):
+        offset = 0.7 * ((i + 0.5) / n_groups - 0.5)
+        places = [labels.index(label) + offset for label in by_label]
+        centers = values([estimate for estimate, _, _ in by_label.values()], group)
+        marker = {"color": colors[group], "symbol": SYMBOLS[i % len(SYMBOLS)], "size": 9}
+        bounds = [(low, high) for _, low, high in by_label.values()]
+        error = {**whiskers(centers, bounds), "color": colors[group], "thickness": 1.8}
+        fig.add_scatter(x=centers, y=places, name=group, mode="markers", marker=marker, error_x=error)
+    if reference is not None:
+        fig.add_vline(x=reference, line=_DIAGONAL)
+    ticks = {"tickvals": list(range(len(labels))), "ticktext": labels, "range": [len(labels) - 0.4, -0.6]}
+    return fig.update_yaxes(showgrid=False, **ticks)
 
 
 def scatter(

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from companion.plotting._style import CHAOS, COLORS, figure, pair, translucent, values
+from companion.plotting._style import CHAOS, COLORS, figure, pair, translucent, use_log_axis, values
 
 _STRIP = 0.07  # share of the height that the strip of the true regime takes
 
@@ -21,6 +21,7 @@ def regimes(
     y_title: str = "",
     height: int = 380,
     truth: ArrayLike | None = None,
+    truth_name: str = "true chaos",
     log_y: bool = False,
 ) -> go.Figure:
     """Draw a line with the chaos periods of `regime` shaded behind it.
@@ -35,6 +36,8 @@ def regimes(
         0 stable, 1 chaos, shape (n_bars,). Find the periods on all bars and thin afterwards, or short ones are lost.
     truth
         The true regime, same shape: a thin strip below the line.
+    truth_name
+        What the legend calls the strip, where it is not the truth.
     log_y
         Logarithmic vertical axis.
 
@@ -49,10 +52,10 @@ def regimes(
     shading = {"name": "chaos", "opacity": 1, "fillcolor": translucent(CHAOS, 0.28), "showlegend": True}
     _add_periods(fig, xs, _checked(regime, len(xs), "regime"), axis="y", **shading)
     if log_y:
-        fig.update_yaxes(type="log")
+        use_log_axis(fig, "y")
     if truth is None:
         return fig
-    strip = {"name": "true chaos", "fillcolor": CHAOS, "showlegend": True}
+    strip = {"name": truth_name, "fillcolor": CHAOS, "showlegend": True}
     _add_periods(fig, xs, _checked(truth, len(xs), "truth"), axis="y2", **strip)
     fig.update_layout(
         yaxis={"domain": [_STRIP + 0.03, 1]},

@@ -1,5 +1,6 @@
 """Colors, template and the small helpers that every figure function shares."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ CHAOS = "#D55E00"
 COLORS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 """Every other series, in order: the colors of Okabe and Ito (2008) that are left, then a gray."""
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")
+NEUTRAL = "#8C8C8C"  # lines that belong to no series: visible on white and on black alike
 PATTERNS = ("", "/", "x", ".", "-")
 
 _REGIME_COLORS = {"stable": STABLE, "chaos": CHAOS}
@@ -118,15 +120,46 @@ def figure(*, alt: str, x_title: str, y_title: str, height: int, **layout: Any) 
     return fig.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title)
 
 
+def whiskers(centers: list[float], bounds: list[tuple[float, float]]) -> dict[str, Any]:
+    """Error bars that are the intervals themselves, in a gray that shows on white and on black.
+
+    Raises
+    ------
+    ValueError
+        If an interval does not contain its estimate.
+    """
+    for center, (low, high) in zip(centers, bounds, strict=True):
+        if low > center or high < center:
+            raise ValueError(f"an interval must contain its estimate, got {center} outside [{low}, {high}]")
+    up = [high - center for center, (_, high) in zip(centers, bounds, strict=True)]
+    down = [center - low for center, (low, _) in zip(centers, bounds, strict=True)]
+    return {"type": "data", "array": up, "arrayminus": down, "color": NEUTRAL, "thickness": 1.5, "width": 4}
+
+
+def use_log_axis(fig: go.Figure, axis: str) -> go.Figure:
+    """Make the axis "x" or "y" logarithmic, with ticks that a person reads: 1, 2, 5, 10 … or powers of ten."""
+    drawn = [trace[axis] for trace in fig.data if trace[axis] is not None]
+    data = np.concatenate([np.asarray(array, dtype=float) for array in drawn])
+    data = data[np.isfinite(data) & (data > 0)]
+    update = fig.update_xaxes if axis == "x" else fig.update_yaxes
+    if not data.size:
+        return update(type="log")
+    low, high = np.log10(data.min()), np.log10(data.max())
+    steps = (1, 2, 5) if high - low < 2.2 else (1,)
+    every = [m * 10.0**k for k in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in steps]
+    ticks = [tick for tick in every if low - 0.15 <= np.log10(tick) <= high + 0.15]
+    return update(type="log", tickvals=ticks, ticktext=[f"{tick:,.10g}" for tick in ticks])
+
+
 def thin(x: ArrayLike, *ys: ArrayLike, n: int = 600) -> tuple[np.ndarray, ...]:
-    """Keep `n` evenly spaced points of each array, the first and the last among them.
+    """Keep about `n` points of each array: the first, the last, and every stretch's extremes, so that no low is lost.
 
     Parameters
     ----------
     x, *ys
         Arrays of shape (length,), all of one length.
     n
-        How many points to keep at most, at least 2.
+        How many points to keep at most, at least 2. Where it is below two a series, the points are evenly spaced.
 
     Returns
     -------
@@ -145,5 +178,17 @@ def thin(x: ArrayLike, *ys: ArrayLike, n: int = 600) -> tuple[np.ndarray, ...]:
     if len(lengths) > 1:
         raise ValueError(f"x and ys must have one length, got {sorted(lengths)}")
     length = lengths.pop()
-    keep = np.linspace(0, length - 1, n).round().astype(int) if length > n else slice(None)
-    return tuple(array[keep] for array in arrays)
+    if length <= n:
+        return tuple(arrays)
+    n_stretches = (n - 2) // (2 * len(ys)) if ys else 0
+    if n_stretches == 0:
+        even = np.linspace(0, length - 1, n).round().astype(int)
+        return tuple(array[even] for array in arrays)
+    edges = np.linspace(0, length, n_stretches + 1).round().astype(int)
+    kept = {0, length - 1}
+    for y in arrays[1:]:
+        for start, stop in itertools.pairwise(edges):
+            part = y[start:stop]
+            kept |= {start + int(np.argmin(part)), start + int(np.argmax(part))}
+    places = np.array(sorted(kept))
+    return tuple(array[places] for array in arrays)

@@ -42,8 +42,10 @@ class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
 
     Attributes
     ----------
-    feature_, rule_ : Feature, Rule
-        The fitted parts.
+    feature_ : Feature
+        The fitted feature: from returns to what the rule reads.
+    rule_ : Rule
+        The fitted rule: from features to a score.
     calibration_ : PlattCalibration
         From score to probability.
     calibrated_on_ : str

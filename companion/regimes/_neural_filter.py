@@ -24,7 +24,7 @@ class NeuralRegimeFilter(RegimeFilter):
     """An amortized Bayes filter: P(chaos | returns so far) by one step of a network a bar.
 
     The network has learned the map from past to posterior on simulated markets, whose regimes are known
-    (`companion.regimes._filter_training`). Start with `load_pretrained`; `fit` adapts it to other paths.
+    (``companion.regimes._filter_training``). Start with `load_pretrained`; `fit` adapts it to other paths.
 
     Parameters
     ----------

@@ -54,10 +54,14 @@ class InstrumentRules:
         Decimal places of a quantity, 0 to 18.
     size_increment : Decimal
         Step between quantities, a multiple of ``10**-size_precision``.
-    min_quantity, max_quantity : Decimal or None
-        Limits of one quantity, in the base currency.
-    min_notional, max_notional : Decimal or None
-        Limits of quantity × price, in the quote currency.
+    min_quantity : Decimal or None
+        Smallest quantity, in the base currency.
+    max_quantity : Decimal or None
+        Largest quantity, in the base currency.
+    min_notional : Decimal or None
+        Smallest quantity × price, in the quote currency.
+    max_notional : Decimal or None
+        Largest quantity × price, in the quote currency.
 
     Raises
     ------

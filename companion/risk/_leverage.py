@@ -24,12 +24,16 @@ class DimmerSteps:
 
     Attributes
     ----------
-    off_below, on_above : float
-        The dimmer goes off below the one and on above the other; in between it stays what it was.
+    off_below : float
+        The dimmer goes off below it.
+    on_above : float
+        It goes on above it; in between it stays what it was.
     full_above : float
         Above it the leverage is `maximum`.
-    partial, maximum : float
-        The two leverages. The book allows a maximum of 1.2 "if allowed"; borrowing is never a default here.
+    partial : float
+        Leverage when on, up to `full_above`.
+    maximum : float
+        Leverage above it. The source allows 1.2 "if allowed"; borrowing is never a default here.
 
     Raises
     ------

@@ -46,9 +46,10 @@ class LimitReading(NamedTuple):
         Whether the limit holds and has held since the last reset.
     reason : str
         "safe", or why the limit tripped.
-    distance, threshold : Decimal
-        Loss as a share of the equity it is measured from, rounded up and NaN where the equity is no amount; and the
-        largest that is safe.
+    distance : Decimal
+        Loss as a share of the equity it is measured from, rounded up; NaN where the equity is no amount.
+    threshold : Decimal
+        The largest loss that is safe.
     rule : str
         "drawdown" or "daily loss".
     posture : Posture

@@ -32,8 +32,10 @@ class SafetyReading(NamedTuple):
         Whether it is safe to trade.
     reason : str
         "safe", or what is wrong.
-    distance, threshold : float
-        Value of the rule that came closest to its threshold, and that threshold.
+    distance : float
+        Value of the rule that came closest to its threshold.
+    threshold : float
+        That threshold.
     rule : str
         Name of that rule: "distance" or one of "invalid", "frozen", "repeated", "jump" and "collapse".
     """

@@ -5,20 +5,27 @@ kind of fault. `test_inspection_sees` plants every fault in a copy of a page: no
 """
 
 import functools
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
+from ast import literal_eval
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import pytest
+from nbformat import NotebookNode
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from companion import plotting
@@ -27,6 +34,8 @@ from companion.plotting._store import stored
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("request", "console", "figure", "math", "dark mode", "width", "alternative text", "heading")
+PATIENCE_MS = 600_000
+BOX = r"(?:Definition|Theorem|Proposition|Lemma|Algorithm|Exercise) \d+\.\d+"
 # Nothing resolves but the local server: a page that needs the network fails here as it would on a train.
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
@@ -79,7 +88,7 @@ def browser() -> Iterator[Browser]:
         if path is None:
             missing = "no Chromium found: `apt install chromium`, or install Chrome"
             pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-        chromium = playwright.chromium.launch(executable_path=path, args=[*QUIET, OFFLINE])
+        chromium = playwright.chromium.launch(executable_path=path, args=[*QUIET, OFFLINE], timeout=PATIENCE_MS)
         yield chromium
         chromium.close()
 
@@ -101,7 +110,8 @@ class Visit:
 
 READY = """async () => {
   const math = document.querySelector(".math, .MathJax");
-  const until = async (what) => { for (let i = 0; i < 400 && !what(); i++) await new Promise(r => setTimeout(r, 25)); };
+  const wait = () => new Promise(resolve => setTimeout(resolve, 25));
+  const until = async (what) => { for (let i = 0; i < 12000 && !what(); i++) await wait(); };
   if (math) { await until(() => window.MathJax?.startup?.promise); await window.MathJax?.startup?.promise; }
   await until(() => [...document.querySelectorAll(".book-plotly")].every(b => b.querySelector(".main-svg")));
 }"""
@@ -129,7 +139,7 @@ CONTENT = """() => {
 
 DARK = """async () => {
   const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
-  for (let i = 0; i < 80 && document.documentElement.dataset.theme !== "dark"; i++) await wait(25);
+  for (let i = 0; i < 2400 && document.documentElement.dataset.theme !== "dark"; i++) await wait(25);
   await wait(50);
   const light = color => { const [r, g, b] = color.match(/[\\d.]+/g).map(Number); return (r + g + b) / 765; };
   const style = getComputedStyle(document.body);
@@ -145,9 +155,16 @@ DARK = """async () => {
 
 WIDTH = """async () => {
   const root = document.documentElement;
-  for (let i = 0; i < 40 && root.scrollWidth > 390; i++) await new Promise(r => setTimeout(r, 25));
+  for (let i = 0; i < 400 && root.scrollWidth > 390; i++) await new Promise(r => setTimeout(r, 25));
   return root.scrollWidth > 390 ? [`the page is ${root.scrollWidth} px wide on a screen of 390`] : [];
 }"""
+
+
+def patient_page(browser: Browser, **options: Any) -> Page:
+    """Open a page that waits as long as a slow machine needs: a limit ends what hangs, it measures nothing."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(PATIENCE_MS)
+    return page
 
 
 def record(page: Page, visit: Visit, base: str) -> None:
@@ -171,7 +188,7 @@ def record(page: Page, visit: Visit, base: str) -> None:
 def inspect(browser: Browser, base: str, path: str, *, closely: bool = True) -> Visit:
     """Open a page and record its faults; `closely` also looks at it in dark mode and on a narrow screen."""
     visit = Visit(base + path)
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page = patient_page(browser, viewport={"width": 1280, "height": 900}, color_scheme="light")
     record(page, visit, base)
     page.goto(visit.url, wait_until="load")
     page.evaluate(READY)
@@ -246,7 +263,7 @@ def test_keyboard_moves_a_slider(browser: Browser, site: Path) -> None:
     chapter = next((site / "notebooks").glob("*.html"))
     copy = chapter.with_name("moving.html")
     copy.write_text(chapter.read_text(encoding="utf-8").replace("</article>", f"{block}</article>"), encoding="utf-8")
-    page = browser.new_page()
+    page = patient_page(browser)
     page.goto(copy.as_uri())
     page.evaluate(READY)
     page.focus(".moving input[type=range]")
@@ -259,7 +276,7 @@ def test_keyboard_moves_a_slider(browser: Browser, site: Path) -> None:
 
 @pytest.mark.parametrize(("term", "found"), [("volatility", True), ("xyzzyplugh", False)])
 def test_search_works_from_a_folder(browser: Browser, site: Path, term: str, found: bool) -> None:
-    page = browser.new_page()
+    page = patient_page(browser)
     page.goto(f"{site.as_uri()}/search.html?q={term}")
     page.wait_for_function("document.querySelector('.search-summary')?.textContent.match(/found|did not match/)")
     hits = page.eval_on_selector_all("ul.search li a", "links => links.map(link => link.href)")
@@ -308,6 +325,51 @@ def test_links_lead_somewhere(outlines: dict[Path, Outline]) -> None:
             if not target.is_file() or (anchor and known and unquote(anchor) not in known.anchors):
                 broken.append(f"{page.name}: {link}")
     assert not broken, "\n".join(broken)
+
+
+@pytest.fixture(scope="module")
+def editions() -> dict[str, NotebookNode]:
+    """The chapters as JupyterLab reads them."""
+    path = ROOT / "book" / "lab.py"
+    loader = SourceFileLoader("book_lab", str(path))
+    module = module_from_spec(spec_from_loader("book_lab", loader))  # type: ignore[arg-type]
+    loader.exec_module(module)
+    return module.editions(ROOT / "notebooks")
+
+
+def numbers_of_page(page: str) -> dict[str, list[str]]:
+    """What a page quotes, and how it numbers its figures, tables, equations and boxes."""
+    found = {kind: re.findall(rf'caption-number">{kind} ([\d.]+) ', page) for kind in ("Figure", "Table")}
+    found["quoted"] = sorted(html.unescape(text) for text in re.findall(r'class="pasted-text">([^<]*)</span>', page))
+    found["equation"] = re.findall(r'class="eqno">\(([\d.]+)\)', page)
+    found["box"] = re.findall(rf'<p class="admonition-title">\s*(?:<span class="caption-number">)?({BOX})', page)
+    return found
+
+
+def numbers_of_edition(notebook: NotebookNode) -> dict[str, list[str]]:
+    """The same of a chapter in JupyterLab."""
+    texts, quoted = [], []
+    for cell in notebook.cells:
+        stored = {e["expression"]: e["result"]["data"]["text/plain"] for e in cell.metadata.get("user_expressions", [])}
+        if cell.cell_type == "markdown":
+            quoted += [literal_eval(stored[text]) for text in re.findall(r"\{eval\}`([^`]+)`", cell.source)]
+            texts.append(cell.source)
+        else:
+            texts += [output.get("data", {}).get("text/html", "") for output in cell.outputs]
+    text = "\n".join(texts)
+    found = {kind: re.findall(rf"(?:\*\*|<b>){kind} ([\d.]+)\.(?:\*\*|</b>)", text) for kind in ("Figure", "Table")}
+    found["quoted"] = sorted(quoted)
+    found["equation"] = re.findall(r"\\tag\{([\d.]+)\}", text)
+    found["box"] = re.findall(rf"\{{admonition\}} ({BOX})", text)
+    return found
+
+
+@pytest.mark.parametrize("stem", [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))])
+def test_page_and_lab_edition_say_the_same_numbers(site: Path, stem: str, editions: dict[str, NotebookNode]) -> None:
+    page = (site / "notebooks" / f"{stem}.html").read_text(encoding="utf-8")
+    there, here = numbers_of_page(page), numbers_of_edition(editions[f"{stem}.ipynb"])
+    assert here == there
+    assert all(here.values()), here
 
 
 def test_every_page_has_an_icon(outlines: dict[Path, Outline]) -> None:

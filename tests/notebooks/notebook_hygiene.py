@@ -15,6 +15,10 @@ from tolerant_nbval import exemptions
 MAX_FIGURE_BYTES = 100_000
 MAX_NOTEBOOK_BYTES = 500_000
 MAX_CELL_LINES = 15
+MAX_FOLDED_LINES = 30  # a figure's drawing, which the reader unfolds
+MAX_COLUMNS = 76  # what a page holds; beyond it a line wraps and its indentation lies
+MAX_TOLD = 50  # JupyterLab hides what a cell puts out beyond that
+FOLDED_TAGS = {"hide-input", "remove-input", "remove-cell", "hide-cell"}
 MIN_FIGURES = 3
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -33,6 +37,8 @@ IMPORT = re.compile(r"^(?:import|from)\s+\w", re.MULTILINE)
 DIRECTIVE = re.compile(
     r"^[`:]{3,}\{(exercise-start|exercise|solution-start|solution-end)\}[ ]*(\S*)(.*?)^[`:]{3,}", re.M | re.S
 )
+GLUED = re.compile(r"\{glue:text\}`([^`:]+):?([^`]*)`")
+PRINTED = re.compile(r"(\d[\d,]*\.?\d*(?:e[-+]?\d+)?)[ \N{NO-BREAK SPACE}]?(%?)")
 LABEL = re.compile(r"^:label:[ ]*(\S+)", re.MULTILINE)
 
 Problems = Iterator[str]
@@ -148,12 +154,78 @@ def executed_from_top_to_bottom(notebook: NotebookNode) -> Problems:
 
 
 @rule
-def code_is_short(notebook: NotebookNode) -> Problems:
-    """Cells of at most 15 lines."""
-    lines = {cell.id: len(cell.source.splitlines()) for cell in code_cells(notebook)}
-    for cell_id, count in lines.items():
-        if count > MAX_CELL_LINES:
-            yield f"cell {cell_id}: {count} lines of code, at most {MAX_CELL_LINES}"
+def code_is_short_and_narrow(notebook: NotebookNode) -> Problems:
+    """At most 15 lines a cell that the reader sees, 30 in a folded one, blank ones not counted; 76 columns."""
+    for cell in code_cells(notebook):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        most = MAX_FOLDED_LINES if FOLDED_TAGS & set(cell.metadata.get("tags", [])) else MAX_CELL_LINES
+        if len(lines) > most:
+            yield f"cell {cell.id}: {len(lines)} lines of code, at most {most}"
+        for line in lines:
+            if len(line) > MAX_COLUMNS:
+                yield f"cell {cell.id}: a line of {len(line)} columns, at most {MAX_COLUMNS}: {line.strip()[:40]}…"
+
+
+@rule
+def bookkeeping_is_out_of_sight(notebook: NotebookNode) -> Problems:
+    """Numbers for the prose are told in cells that no reader sees, at most 50 a cell."""
+    for cell in code_cells(notebook):
+        told = [output for output in cell.outputs if _glue_key(output)]
+        if told and "remove-cell" not in cell.metadata.get("tags", []):
+            yield f"cell {cell.id}: tells numbers to the prose where the reader sees it: tag it remove-cell"
+        if len(told) > MAX_TOLD:
+            yield f"cell {cell.id}: tells {len(told)} numbers, at most {MAX_TOLD}"
+
+
+@rule
+def prose_numbers_are_in_an_output(notebook: NotebookNode) -> Problems:
+    """Each number that the prose quotes is printed or tabled in the chapter, so that no viewer loses it."""
+    values = {
+        key: value for cell, output in _outputs(notebook) if (key := _glue_key(output)) for value in [_glued(output)]
+    }
+    shown = "\n".join(_visible_text(output) for _, output in _outputs(notebook))
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            continue
+        for key, spec in GLUED.findall(cell.source):
+            if key not in values:
+                yield f"cell {cell.id}: quotes {key!r}, which no cell tells"
+            elif not isinstance(values[key], str) and not _is_printed(format(values[key], spec), spec, shown):
+                yield f"cell {cell.id}: quotes {key} = {format(values[key], spec)}, which no output shows"
+
+
+def _glue_key(output: NotebookNode) -> str:
+    return str(output.get("metadata", {}).get("scrapbook", {}).get("name", ""))
+
+
+def _glued(output: NotebookNode) -> float | str:
+    text = output["data"][GLUE_PREFIX + "text/plain"]
+    try:
+        return float(text)
+    except ValueError:
+        return str(text).strip("'\"")
+
+
+def _visible_text(output: NotebookNode) -> str:
+    if output.output_type == "stream":
+        return str(output.text)
+    data = output.get("data", {})
+    return "" if _glue_key(output) else str(data.get("text/plain", ""))
+
+
+def _is_printed(wanted: str, spec: str, shown: str) -> bool:
+    """Whether some printed number, read again, comes out as `wanted` in the format of the prose."""
+    target = _unsigned(wanted)
+    for number, percent in PRINTED.findall(shown):
+        value = float(number.replace(",", ""))
+        for scale in (0.01, 1.0) if percent else (1.0, 0.01, 100.0):
+            if _unsigned(format(value * scale, spec)) == target:
+                return True
+    return False
+
+
+def _unsigned(text: str) -> str:
+    return text.lstrip("+-−")
 
 
 @rule

@@ -16,7 +16,8 @@ FIGURE = "application/vnd.plotly.v1+json"
 FIGURE_DIGITS = 5  # companion.plotting stores so many
 GLUE_PREFIX = "application/papermill.record/"
 MAX_TOLERANCE = 0.25
-NUMBER = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?|[-+]?\b(?:nan|NaN|inf|Infinity)\b")
+# A true minus is a sign like the others.
+NUMBER = re.compile(r"[-+−]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?|[-+−]?\b(?:nan|NaN|inf|Infinity)\b")
 MISSING: Any = object()
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -101,6 +102,7 @@ def value_differences(stored: Any, now: Any, tolerance: Tolerance, label: str, p
 def text_differences(stored: str, now: str, tolerance: Tolerance, where: str) -> Iterator[str]:
     """The numbers in which two texts differ, or the first line where the words do.
 
+    In a cell that widens its tolerance, two numbers also agree where they differ by one in the last printed decimal.
     Where only the digits differ, so may the spaces that align them.
     """
     if stored == now:
@@ -111,7 +113,10 @@ def text_differences(stored: str, now: str, tolerance: Tolerance, where: str) ->
         yield f"{where}: stored {_first_difference(stored, now)}, now {_first_difference(now, stored)}"
         return
     for position, (a, b) in enumerate(zip(*numbers, strict=True), start=1):
-        if a != b and not tolerance.agree(_parse(a), _parse(b)):
+        first, second = _parse(a), _parse(b)
+        # Where values may move a little, a printed one may round the other way.
+        turned_over = tolerance.widened and abs(first - second) < 1.001 * _last_printed(a, b)
+        if a != b and not turned_over and not tolerance.agree(first, second):
             yield f"{where}, number {position}: stored {a}, now {b}"
 
 
@@ -181,10 +186,17 @@ def _is_number(value: Any) -> bool:
 
 
 def _parse(number: str) -> float:
+    plain = number.replace("−", "-")
     try:
-        return int(number)
+        return int(plain)
     except ValueError:
-        return float(number)
+        return float(plain)
+
+
+def _last_printed(a: str, b: str) -> float:
+    """One unit of the last decimal that both texts print; 0 where either has none or is in powers of ten."""
+    decimals = [len(text.partition(".")[2]) for text in (a, b) if re.fullmatch(r"[-+−]?\d*\.\d+", text)]
+    return 10.0 ** -min(decimals) if len(decimals) == 2 else 0.0
 
 
 def _digest(value: Any) -> str:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from notebook_hygiene import FIGURE, KERNELSPEC, hygiene_problems
+from notebook_hygiene import FIGURE, GLUE_PREFIX, KERNELSPEC, hygiene_problems
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -31,13 +31,20 @@ def figure_cell(number: int) -> NotebookNode:
     return new_code_cell("line()", id=f"figure-{number}", outputs=[shown], metadata=described)
 
 
+def glued(key: str, text: str) -> NotebookNode:
+    metadata = {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}
+    return new_output("display_data", data={f"{GLUE_PREFIX}text/plain": text}, metadata=metadata)
+
+
 def clean() -> NotebookNode:
-    """A chapter without a fault: import, result, three figures, an exercise with a solution that ran."""
+    """A chapter without a fault: a number told and quoted, three figures, an exercise with a solution that ran."""
     printed = new_output("stream", name="stdout", text="on 2008-01-02 it was 0.5\n")
     cells = [
         new_markdown_cell(OPENING, id="opening"),
         new_code_cell("import numpy as np", id="import"),
         new_code_cell("print('…')", id="result", outputs=[printed]),
+        new_code_cell("tell(ece=ece)", id="told", outputs=[glued("10-ece", "0.5")], metadata={"tags": ["remove-cell"]}),
+        new_markdown_cell("It was {glue:text}`10-ece:.2f`.", id="said"),
         *(figure_cell(number) for number in (1, 2, 3)),
         new_markdown_cell(EXERCISE, id="exercise"),
         new_markdown_cell(SOLUTION, id="solution"),
@@ -113,7 +120,16 @@ BREACHES: list[tuple[str, Callable[[NotebookNode], object], str]] = [
         "be its own",
     ),
     ("executed_from_top_to_bottom", lambda n: cell(n, "result").update(execution_count=7), "in the order [1, 7, 3"),
-    ("code_is_short", source("solved", "x = 1\n" * 16), "16 lines of code, at most 15"),
+    ("code_is_short_and_narrow", source("solved", "x = 1\n" * 16), "16 lines of code, at most 15"),
+    ("code_is_short_and_narrow", source("solved", f"x = '{'a' * 80}'"), "a line of 86 columns, at most 76"),
+    ("bookkeeping_is_out_of_sight", lambda n: cell(n, "told").metadata.pop("tags"), "tag it remove-cell"),
+    (
+        "bookkeeping_is_out_of_sight",
+        lambda n: cell(n, "told").outputs.extend([glued("10-ece", "0.5")] * 51),
+        "tells 52 numbers, at most 50",
+    ),
+    ("prose_numbers_are_in_an_output", prints("it was 0.4\n"), "quotes 10-ece = 0.50, which no output shows"),
+    ("prose_numbers_are_in_an_output", drop("told"), "quotes '10-ece', which no cell tells"),
     ("cells_have_names", lambda n: cell(n, "result").update(id="import"), "'import' occurs 2 times"),
     ("cells_have_names", lambda n: cell(n, "result").update(id="1f0a22bc"), "'1f0a22bc' is not a readable name"),
     ("cells_have_names", lambda n: cell(n, "result").update(id="d5b8c1f0"), "'d5b8c1f0' is not a readable name"),

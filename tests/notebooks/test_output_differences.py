@@ -101,6 +101,20 @@ def test_integers_agree_only_where_equal_unless_the_cell_widens() -> None:
     assert Tolerance(rtol=1e-3, widened=True).agree(math.nan, 1.0) is False
 
 
+def test_a_printed_number_may_round_the_other_way_only_where_the_cell_widens() -> None:
+    widened = Tolerance(rtol=1e-9, widened=True)
+    for before, after in [("0.05", "0.06"), ("−0.01", "0.00"), ("+0.02", "+0.03"), ("0.120", "0.121")]:
+        assert output_differences([stream(before)], [stream(after)], widened) == []
+        assert output_differences([stream(before)], [stream(after)], DEFAULT) != []
+    for before, after in [("0.05", "0.07"), ("−0.02", "0.02"), ("3", "4"), ("0.120", "0.122")]:
+        assert output_differences([stream(before)], [stream(after)], widened) != []
+
+
+def test_a_true_minus_is_a_sign() -> None:
+    assert output_differences([stream("−0.30000000001")], [stream("−0.3")], DEFAULT) == []
+    assert output_differences([stream("−0.3")], [stream("0.3")], DEFAULT) != []
+
+
 @pytest.mark.parametrize(
     ("nbval", "words"),
     [

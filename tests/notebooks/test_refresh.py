@@ -19,7 +19,7 @@ METADATA = {
 
 def refresh(*paths: Path, cwd: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, str(REFRESH), *map(str, paths)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=1200, check=False)
 
 
 def write(path: Path, *sources: str) -> Path:

@@ -78,7 +78,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         env={**_environment(), "PYTHONPATH": str(HERE)},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=1800,
         check=False,
     )
     assert run.returncode == 1, run.stdout + run.stderr

@@ -459,6 +459,6 @@ def test_an_interrupt_leaves_the_previous_artifact_whole(folder, tmp_path, step,
     assert process.stdout.readline() == "working\n"
     time.sleep(0.1)
     os.kill(process.pid, number)
-    error = process.communicate(timeout=60)[1]
+    error = process.communicate(timeout=600)[1]
     assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), error
     assert (bytes_of(target) if target.is_dir() else target.read_bytes()) == before
