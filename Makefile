@@ -9,7 +9,7 @@ NBVAL  := --nbval --nbval-current-env notebooks
 # Threads that wait must not spin: two test workers with two threads each share the two cores of a small machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: book test test-portability check lab refresh pipeline shipped serve clean
+.PHONY: book test test-portability check lab refresh pipeline shipped picture serve clean
 
 book: $(READY)  ## build the HTML book
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -47,6 +47,9 @@ shipped: $(READY)  ## train the models that ship with the package anew: on the s
 	$(BIN)/python -m companion.pipeline.fit_detector
 	$(BIN)/companion train-filter --market equity_index --out companion/regimes/pretrained/equity_index.safetensors
 	$(BIN)/companion train-filter --market universal --out companion/regimes/pretrained/universal.safetensors
+
+picture: book  ## the README's picture: the page of a chapter as it is now
+	$(BIN)/python book/picture.py
 
 serve: book  ## the built book on a local web server
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000

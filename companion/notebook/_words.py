@@ -4,7 +4,7 @@ import re
 from typing import Protocol
 
 _NEGATIVE_ZERO = re.compile(r"^[-+](?=0(?:[.,]0*)?%?$)")
-_MINUS = re.compile(r"-(?=[\d.])")
+_MINUS = re.compile(r"(?<!\d)-(?=[\d.])")  # not the hyphens of a date
 _BLANK = "\N{NO-BREAK SPACE}"
 
 

@@ -1,11 +1,13 @@
 """The book's own Sphinx extensions, without building the book."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 from docutils import nodes
+from docutils.utils import new_document
 
 EXTENSIONS = Path(__file__).parents[2] / "book" / "_ext"
 
@@ -77,3 +79,26 @@ def test_every_stored_benchmark_has_its_table() -> None:
     assert set(results) == set(tables.ORDER)
     for result in results.values():
         assert len(list(tables.table(result["rows"]).findall(nodes.row))) == len(result["rows"]) + 1
+
+
+def test_a_page_shows_figures_that_a_chapter_stores_and_maps_that_say_what_they_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(EXTENSIONS))
+    page_figures = load("page_figures")
+    stored = page_figures.chapter_figures()
+    intro = (EXTENSIONS.parent / "intro.md").read_text(encoding="utf-8")
+    (name,) = re.findall(r"^```\{chapter-figure\} (\S+)$", intro, re.M)
+    assert name in stored
+    for draw in page_figures.MAPS.values():
+        assert page_figures.block(draw()).count("book-plotly") == 1
+
+
+def test_a_glued_number_gets_a_true_minus_and_a_zero_no_sign() -> None:
+    glued_numbers = load("glued_numbers")
+    document = new_document("page")
+    for text in ("-0.12", "-0.00", "+0.5%", "1998-10-08"):
+        document += nodes.inline(text, text, classes=["pasted-text"])
+    document += nodes.inline("-1", "-1")
+    glued_numbers.typeset_glued(None, document, "page")
+    assert [node.astext() for node in document.children] == ["−0.12", "0.00", "+0.5%", "1998-10-08", "-1"]
