@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 def discretize(
     A: ArrayLike, B: ArrayLike, dt: float, *, method: Literal["zoh", "bilinear", "euler"] = "zoh"
 ) -> tuple[Array, Array]:
-    r"""Turn :math:`\dot h = A h + B u` into :math:`h_t = \bar A h_{t-1} + \bar B u_t` with steps of `dt`.
+    r"""Turn :math:`\dot x = A x + B u` into :math:`x_t = \bar A x_{t-1} + \bar B u_t` with steps of `dt`.
 
     Parameters
     ----------
@@ -86,10 +86,10 @@ def ssm_kernel(A_bar: ArrayLike, B_bar: ArrayLike, C: ArrayLike, length: int) ->
 
 
 def hippo_legs(order: int) -> tuple[Array, Array]:
-    r"""Return A (order, order) and B (order,) of HiPPO-LegS, :math:`t\,\dot c = -A c + B f`.
+    r"""Return A (order, order) and B (order,) of HiPPO-LegS, :math:`t\,\dot x = -A x + B u`.
 
-    The state :math:`c_n(t) = \sqrt{2n+1}\,\frac1t\int_0^t f(s) P_n(2s/t - 1)\,ds` holds the Legendre coefficients of
-    the whole history, stretched to one unit of time.
+    The state :math:`x_n(t) = \sqrt{2n+1}\,\frac1t\int_0^t u(s) \mathcal P_n(2s/t - 1)\,ds` holds the Legendre
+    coefficients of the whole history, stretched to one unit of time.
 
     Raises
     ------
@@ -156,8 +156,9 @@ def legs_reconstruct(coefficients: ArrayLike, length: int) -> Array:
 def steady_state_gain(*, phi: float, q: float, r: float) -> tuple[float, float]:
     r"""Return the Kalman gain that the filter of an AR(1) under noise settles at, and its predicted variance.
 
-    The state is :math:`x_t = \phi x_{t-1} + w_t`, the observation :math:`z_t = x_t + v_t`, with variances `q` of w and
-    `r` of v. The predicted variance is the positive root of :math:`P^2 + (r(1 - \phi^2) - q) P - q r = 0`.
+    The state is :math:`x_t = \phi x_{t-1} + w_t`, the observation :math:`z_t = x_t + \varepsilon_t`, with variances `q`
+    of w and `r` of :math:`\varepsilon`. The predicted variance is the positive root of
+    :math:`\Sigma^2 + (r(1 - \phi^2) - q) \Sigma - q r = 0`.
 
     Raises
     ------
@@ -186,7 +187,7 @@ class KalmanPath(NamedTuple):
 def kalman_filter(
     observations: ArrayLike, *, phi: float, q: float, r: ArrayLike, mean: float = 0.0, variance: float = 1.0
 ) -> KalmanPath:
-    r"""Filter :math:`z_t = x_t + v_t` for the hidden :math:`x_t = \phi x_{t-1} + w_t`, bar by bar.
+    r"""Filter :math:`z_t = x_t + \varepsilon_t` for the hidden :math:`x_t = \phi x_{t-1} + w_t`, bar by bar.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ class MarketMambaConfig:
 
     The default horizons are the two that separated regimes best; a horizon of one bar lets the current return pass
     straight through the residual stream (chapter 5). With a `scale_half_life`, in bars, returns are read in units of
-    their own slow scale (``companion.mamba._scale``), and the model is the same at every scale; without, in units of 1 %.
+    their own slow scale, and the model is the same at every scale; without, in units of 1 %.
     """
 
     d_model: int = 64

@@ -81,7 +81,7 @@ def selective_scan(
 
     For each sequence, channel and state
 
-    .. math:: h_t = e^{\Delta_t A} h_{t-1} + \Delta_t B_t u_t, \qquad y_t = C_t^\top h_t + D u_t,
+    .. math:: x_t = e^{\Delta_t A} x_{t-1} + \Delta_t B_t u_t, \qquad y_t = C_t^\top x_t + D u_t,
 
     and, where `z` is given, the output is :math:`y_t \, z_t \, \sigma(z_t)`.
 

@@ -58,7 +58,15 @@ class ShownTable:
         return f"{self.caption}\n{self.text.to_string(index=False)}"
 
     def _sides(self) -> list[str]:
-        return ["left" if i < self.n_names else "right" for i in range(self.text.shape[1])]
+        """Names and words stand on the left, numbers on the right."""
+        columns = (self.text.iloc[:, i] for i in range(self.text.shape[1]))
+        return ["left" if i < self.n_names or _is_words(column) else "right" for i, column in enumerate(columns)]
+
+
+def _is_words(column: pd.Series) -> bool:
+    """Whether a column has a cell that begins with a letter and none that begins with a number."""
+    starts = [text.lstrip("+−(")[:1] for text in column]
+    return any(start.isalpha() for start in starts) and not any(start.isdigit() for start in starts)
 
 
 def show_table(

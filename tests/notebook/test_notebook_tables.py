@@ -51,6 +51,12 @@ def test_the_forms_of_a_table_say_the_same() -> None:
     assert ":::{table} Two rules.\n:name: tab-99-rules\n" in shown["text/markdown"]
 
 
+def test_words_stand_on_the_left_and_numbers_on_the_right() -> None:
+    frame = pd.DataFrame({"why": ["flat: no price", "–"], "size": ["−3", "–"], "mixed": ["none", "4 bars"]})
+    rules = show_table(frame, caption="Why.", name="tab-99-why")._repr_mimebundle_()["text/markdown"].splitlines()[4]
+    assert rules == "| :-- | --: | --: |"
+
+
 def test_an_index_without_a_name_is_no_column() -> None:
     table = show_table(FRAME.reset_index(), caption="Two rules.", name="tab-99-rules")
     assert list(table.text.columns) == ["rule", *FRAME.columns]
