@@ -131,7 +131,7 @@ def share_of_ceiling(
     """Share of what can be known that a detector knows: ``(score(forecast) - .5) / (score(ceiling) - .5)``.
 
     For `auc` and `balanced_accuracy`, of which a coin has one half. `ceiling` holds the forecasts of the best possible
-    observer (`companion.heston._bayes_filter`); the other arguments are those of `paired_difference`.
+    observer (``companion.heston._bayes_filter``); the other arguments are those of `paired_difference`.
     """
 
     def share(own: Any, best: Any) -> Any:
