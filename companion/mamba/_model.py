@@ -27,8 +27,7 @@ _PRETRAINED = Path(__file__).parent / "pretrained"
 class MarketMambaConfig:
     """Shape of the model.
 
-    The default horizons are the two that separated regimes best; a horizon of one bar lets the current return pass
-    straight through the residual stream (chapter 5). With a `scale_half_life`, in bars, returns are read in units of
+    The default horizons are the two that separated regimes best (chapter 5). With a `scale_half_life`, in bars, returns are read in units of
     their own slow scale, and the model is the same at every scale; without, in units of 1 %.
     """
 

@@ -103,8 +103,10 @@ def _draw_arrow(fig: go.Figure, start: Box, end: Box, words: str) -> None:
         x=x1, y=y1, text="", showarrow=True, arrowhead=2, arrowsize=1.1, arrowwidth=1.5, arrowcolor=NEUTRAL, **tail
     )
     if words:
-        ground = {"bgcolor": "rgba(128,128,128,0.08)", "font": {"size": 11}}
-        fig.add_annotation(x=(x0 + x1) / 2, y=(y0 + y1) / 2, text=words, showarrow=False, **ground)
+        # Beside an arrow that runs down, above one that runs across: never on its line.
+        aside = {"xanchor": "left", "xshift": 4} if abs(y1 - y0) > 0.1 else {"yanchor": "bottom"}
+        middle = {"x": (x0 + x1) / 2, "y": (y0 + y1) / 2}
+        fig.add_annotation(text=words, showarrow=False, font={"size": 11}, **middle, **aside)
 
 
 def _edge(box: Box, other: Box) -> tuple[float, float]:
