@@ -27,8 +27,8 @@ _PRETRAINED = Path(__file__).parent / "pretrained"
 class MarketMambaConfig:
     """Shape of the model.
 
-    The default horizons are the two that separated regimes best (chapter 5). With a `scale_half_life`, in bars, returns are read in units of
-    their own slow scale, and the model is the same at every scale; without, in units of 1 %.
+    The default horizons are the two that separated regimes best (chapter 5). With a `scale_half_life`, in bars, returns
+    are read in units of their own slow scale, and the model is the same at every scale; without, in units of 1 %.
     """
 
     d_model: int = 64
