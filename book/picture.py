@@ -9,6 +9,7 @@ from companion.doctor import find_browser
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "_build" / "html" / "notebooks" / "10_position_sizing.html"
+FIGURE = "fig-10-overview"
 PICTURE = ROOT / "book" / "images" / "book.png"
 
 
@@ -22,9 +23,9 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
         page.goto(PAGE.as_uri())
-        page.wait_for_selector(".book-plotly .main-svg")
-        page.evaluate("document.querySelector('.book-plotly').closest('div.cell').scrollIntoView()")
-        page.evaluate("window.scrollBy(0, -120)")
+        page.wait_for_selector(f"#{FIGURE} .main-svg")
+        page.evaluate(f"document.getElementById('{FIGURE}').scrollIntoView()")
+        page.evaluate("window.scrollBy(0, -90)")
         page.wait_for_timeout(500)
         page.screenshot(path=PICTURE)
         browser.close()
