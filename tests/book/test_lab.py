@@ -3,7 +3,6 @@
 One JupyterLab and one Chromium serve all tests. A notebook with every fault is looked at, too: the search finds them.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -20,9 +19,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import Browser, Page, sync_playwright
-
-from companion.doctor import find_browser
+from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -51,17 +48,6 @@ SHOWN = """() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(c =
   c.offsetHeight > 0, [...c.querySelectorAll('.jp-OutputArea-output')].filter(o => o.offsetHeight > 5).length])"""
 SIZE = """() => { const n = document.querySelector('.jp-WindowedPanel-inner');
   return [n.scrollHeight, n.textContent.length, document.querySelectorAll('.js-plotly-plot').length].join() }"""
-
-
-@pytest.fixture(scope="module")
-def lab_tool() -> ModuleType:
-    """`book/lab.py` as a module."""
-    spec = importlib.util.spec_from_file_location("book_lab", ROOT / "book" / "lab.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def glued(key: str, value: str) -> Any:
@@ -154,19 +140,6 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
         else:
             return
     pytest.fail(f"JupyterLab did not start: {log.read_text(encoding='utf-8')[-3000:]}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start Chromium once; without one, skip, but fail where CI promises that it is there."""
-    with sync_playwright() as playwright:
-        path = find_browser()
-        if path is None:
-            missing = "no Chromium found: `apt install chromium`, or install Chrome"
-            pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 def opened(browser: Browser, lab: str, notebook: Path, outside: set[str]) -> Page:

@@ -7,7 +7,6 @@ kind of fault. `test_inspection_sees` plants every fault in a copy of a page: no
 import functools
 import html
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,27 +17,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import pytest
 from nbformat import NotebookNode
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from companion import plotting
-from companion.doctor import find_browser
 from companion.plotting._store import stored
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("request", "console", "figure", "math", "dark mode", "width", "alternative text", "heading")
 PATIENCE_MS = 600_000
 BOX = r"(?:Definition|Theorem|Proposition|Lemma|Algorithm|Exercise) \d+\.\d+"
-# Nothing resolves but the local server: a page that needs the network fails here as it would on a train.
-OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 
 
 # --- the book and the browser ----------------------------------------------------------------------------------------
@@ -78,19 +72,6 @@ def server(site: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{http.server_port}/"
         http.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start Chromium once; without one, skip, but fail where CI promises that it is there."""
-    with sync_playwright() as playwright:
-        path = find_browser()
-        if path is None:
-            missing = "no Chromium found: `apt install chromium`, or install Chrome"
-            pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-        chromium = playwright.chromium.launch(executable_path=path, args=[*QUIET, OFFLINE], timeout=PATIENCE_MS)
-        yield chromium
-        chromium.close()
 
 
 # --- one visit to one page -------------------------------------------------------------------------------------------
@@ -328,13 +309,9 @@ def test_links_lead_somewhere(outlines: dict[Path, Outline]) -> None:
 
 
 @pytest.fixture(scope="module")
-def editions() -> dict[str, NotebookNode]:
+def editions(lab_tool: ModuleType) -> dict[str, NotebookNode]:
     """The chapters as JupyterLab reads them."""
-    path = ROOT / "book" / "lab.py"
-    loader = SourceFileLoader("book_lab", str(path))
-    module = module_from_spec(spec_from_loader("book_lab", loader))  # type: ignore[arg-type]
-    loader.exec_module(module)
-    return module.editions(ROOT / "notebooks")
+    return lab_tool.editions(ROOT / "notebooks")
 
 
 def numbers_of_page(page: str) -> dict[str, list[str]]:
