@@ -118,7 +118,7 @@ def show_table(
     text = pd.concat(columns, axis=1)
     names = [str(level) for level in frame.index.names if level is not None]
     text = text.reset_index().astype(str) if names else text.reset_index(drop=True)
-    return ShownTable(text=text, caption=caption, name=name, n_names=max(len(names), 0))
+    return ShownTable(text=text, caption=caption, name=name, n_names=len(names))
 
 
 def _cell(value: Any, form: Format, missing: str) -> str:

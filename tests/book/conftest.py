@@ -1,8 +1,7 @@
 """One Chromium for the tests of a file, and the tool that writes the chapters for JupyterLab."""
 
-import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -31,12 +30,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="module")
-def lab_tool() -> ModuleType:
-    """`book/lab.py` as a module."""
-    spec = importlib.util.spec_from_file_location("book_lab", ROOT / "book" / "lab.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="session")
+def lab_tool(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    """`book/lab.py`."""
+    return load_script("lab")

@@ -319,6 +319,7 @@ def numbers_of_page(page: str) -> dict[str, list[str]]:
     found = {kind: re.findall(rf'caption-number">{kind} ([\d.]+) ', page) for kind in ("Figure", "Table")}
     found["quoted"] = sorted(html.unescape(text) for text in re.findall(r'class="pasted-text">([^<]*)</span>', page))
     found["equation"] = re.findall(r'class="eqno">\(([\d.]+)\)', page)
+    found["section"] = sorted(re.findall(r'class="std std-numref">(Section [\d.]+)<', page))
     found["box"] = re.findall(rf'<p class="admonition-title">\s*(?:<span class="caption-number">)?({BOX})', page)
     return found
 
@@ -337,6 +338,7 @@ def numbers_of_edition(notebook: NotebookNode) -> dict[str, list[str]]:
     found = {kind: re.findall(rf"(?:\*\*|<b>){kind} ([\d.]+)\.(?:\*\*|</b>)", text) for kind in ("Figure", "Table")}
     found["quoted"] = sorted(quoted)
     found["equation"] = re.findall(r"\\tag\{([\d.]+)\}", text)
+    found["section"] = sorted(re.findall(r"Section \d+\.[\d.]*\d", text))
     found["box"] = re.findall(rf"\{{admonition\}} ({BOX})", text)
     return found
 
@@ -346,7 +348,7 @@ def test_page_and_lab_edition_say_the_same_numbers(site: Path, stem: str, editio
     page = (site / "notebooks" / f"{stem}.html").read_text(encoding="utf-8")
     there, here = numbers_of_page(page), numbers_of_edition(editions[f"{stem}.ipynb"])
     assert here == there
-    assert all(here.values()), here
+    assert all(numbers for kind, numbers in here.items() if kind != "section"), here
 
 
 def test_every_page_has_an_icon(outlines: dict[Path, Outline]) -> None:
