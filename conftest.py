@@ -1,4 +1,4 @@
-"""Loads the notebook tests' pytest plugin, so that `pytest --nbval` compares every output within a tolerance."""
+"""Loads the plugins of the tests: Dask in processes, and `pytest --nbval` that compares within a tolerance."""
 
 import importlib.util
 import sys
@@ -8,9 +8,10 @@ from types import ModuleType
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "tests" / "notebooks"))
+TESTS = Path(__file__).parent / "tests"
+sys.path[:0] = [str(TESTS / room) for room in ("notebooks", "runs")]
 
-pytest_plugins = ["tolerant_nbval"]
+pytest_plugins = ["dask_processes", "tolerant_nbval"]
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ Every message names the argument, says what it must be and what it was: ``window
 
 import importlib
 import math
+from itertools import pairwise
 from types import ModuleType
 from typing import Any, Literal
 
@@ -167,9 +168,15 @@ def _check_dates(X: Any, name: str) -> None:
     index: Any = getattr(X, "index", None)
     if getattr(index, "inferred_type", "") not in ("datetime64", "datetime", "date", "period"):
         return
-    if index.hasnans or not (index.is_monotonic_increasing and index.is_unique):
+    if index.hasnans:
         raise ValueError(
-            f"{name} must have dates that ascend, each once, got others: sort_index(), and drop what comes twice"
+            f"{name} must have a date for every bar, got none at bar {int(index.isna().argmax())}: drop it"
+        )
+    if not (index.is_monotonic_increasing and index.is_unique):
+        before, after = next(pair for pair in pairwise(index) if not pair[0] < pair[1])
+        got = " after ".join(str(date).removesuffix(" 00:00:00") for date in (after, before))
+        raise ValueError(
+            f"{name} must have dates that ascend, each once, got {got}: sort_index(), and drop what comes twice"
         )
 
 

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,30 +64,32 @@ def table_bytes(
 
 
 def read_table(
-    path: Path, *, kind: str, columns: Mapping[str, str], made_by: str
+    path: Path, *, kind: str, columns: Mapping[str, str], made_by: str, may_be_nan: Collection[str] = ()
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read the artifact that `write_table` wrote; return the table and its provenance.
+
+    `made_by` is the command that makes it, and `may_be_nan` names the columns whose values may be undefined.
 
     Raises
     ------
     InputError
         The file is missing, truncated or not Parquet, of another kind or format version, lacks a column, has one of
         another type, is empty, or holds a missing or non-finite value. The message names the file, the field and the
-        command that makes it (`made_by`).
+        command that makes it.
     """
-    remedy = f"make it with `companion {made_by}`"
+    remedy = f"make it with `{made_by}`"
     source = read_provenance(path, kind=kind, made_by=made_by)
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise DamagedFileError(f"{path}: damaged; {remedy}") from error
-    _check_columns(path, table, columns, remedy)
+    _check_columns(path, table, columns, remedy, may_be_nan)
     return table.select(list(columns)).to_pandas(), source
 
 
 def read_provenance(path: Path, *, kind: str, made_by: str) -> dict[str, Any]:
     """Read only the provenance of the artifact `path`; raises as `read_table` does, but has not seen the columns."""
-    remedy = f"make it with `companion {made_by}`"
+    remedy = f"make it with `{made_by}`"
     if not path.is_file():
         raise DamagedFileError(f"{path}: no such file; {remedy}")
     try:
@@ -106,7 +108,9 @@ def read_provenance(path: Path, *, kind: str, made_by: str) -> dict[str, Any]:
     return source
 
 
-def _check_columns(path: Path, table: pa.Table, columns: Mapping[str, str], remedy: str) -> None:
+def _check_columns(
+    path: Path, table: pa.Table, columns: Mapping[str, str], remedy: str, may_be_nan: Collection[str]
+) -> None:
     if table.num_rows == 0:
         raise InputError(f"{path}: has no rows; {remedy}")
     for name, alias in columns.items():
@@ -115,6 +119,7 @@ def _check_columns(path: Path, table: pa.Table, columns: Mapping[str, str], reme
         column, wanted = table[name], pa.type_for_alias(alias)
         if column.type != wanted:
             raise InputError(f"{path}: column '{name}' is {column.type}, not {wanted}; {remedy}")
-        finite = not pa.types.is_floating(wanted) or bool(np.isfinite(column.to_numpy()).all())
+        any_value = name in may_be_nan or not pa.types.is_floating(wanted)
+        finite = any_value or bool(np.isfinite(column.to_numpy()).all())
         if column.null_count or not finite:
             raise InputError(f"{path}: column '{name}' holds a missing or non-finite value; {remedy}")

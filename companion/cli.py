@@ -15,7 +15,7 @@ STEPS = {
     "train-filter": "train the amortized Bayes filter on simulated markets",
     "fit-detector": "fit the detector that ships with the package to its model",
     "extract-regimes": "read the regimes of a price series, day by day",
-    "backtest-walkforward": "backtest the regimes beside their baselines",
+    "backtest-walkforward": "backtest detectors on prices, beside what needs none",
 }
 COMMANDS = {name: (f"companion.pipeline.{name.replace('-', '_')}:APP", summary) for name, summary in STEPS.items()}
 COMMANDS["doctor"] = ("companion.doctor:main", "say what is installed, what is missing and how to get it")

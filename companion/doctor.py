@@ -45,7 +45,6 @@ PARTS = (
     Part("hmmlearn", "0.3.3", "the hidden Markov baseline"),
     Part("scikit-learn", "1.9.1", "K-Means, calibration"),
     Part("plotly", "7.1.0", "figures"),
-    Part("jumpmodels", "0.1.1", "the jump model baseline", "jump-model"),
     Part("duckdb", "2.0.0", "calibrating limits from quotes", "liquidity"),
     Part("skfolio", "1.12.2", "S&P 500 closes", "sp500"),
     Part("distributed", "2026.8.0", "simulating on a Dask cluster", "cluster"),

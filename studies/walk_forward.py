@@ -1,6 +1,7 @@
 """Does any rule of the book beat what holds as much of the market? One test, by a protocol frozen before it."""
 
 import hashlib
+import json
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,12 +114,12 @@ def walk_forward_study(tiny: bool = False) -> Study:
             "cost_bp": "cost of a trade, basis points one way",
             "measure": "field of `Performance`; or a comparison: `sharpe_minus_hold`, `sharpe_minus_constant` (of the "
             "constant exposure with the rule's mean weight), `drawdown_over_hold`, `drawdown_over_constant`; or "
-            "`deflated_sharpe`, `n_bars`, `first_day` (as a number, yyyymmdd)",
+            "`sharpe_interval`, `deflated_sharpe`, `n_bars`",
             "estimate": "its value",
             "low": "lower end of its interval, or the value where it has none",
             "high": "upper end",
         },
-        config={**asdict(protocol), "protocol_sha256": protocol_sha256()},
+        config=json.loads(json.dumps({**asdict(protocol), "protocol_sha256": protocol_sha256()})),
         runs={name: partial(_run, name, protocol) for name in protocol.series},
     )
 
@@ -135,7 +136,7 @@ def _run(name: str, protocol: Protocol, work: Path, report: Report) -> list[Row]
     if name in protocol.grid_series:
         for rule, position in positions.items():
             rows += _grid(rule, position, trade, protocol)
-    rows += [_row(HOLD, "n_bars", len(test)), _row(HOLD, "first_day", int(f"{test.index[0]:%Y%m%d}"))]
+    rows.append(_row(HOLD, "n_bars", len(test)))
     main = {"delay": protocol.delay, "cost_bp": protocol.cost_bp}
     order = ("series", "rule", "delay", "cost_bp", "measure", "estimate", "low", "high")
     return [{column: ({"series": name} | main | row)[column] for column in order} for row in rows]

@@ -1,5 +1,6 @@
 """At which levels of P(chaos) should each detector leave the market, and come back? Development data only."""
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -77,7 +78,7 @@ def walk_forward_levels(tiny: bool = False) -> Study:
             "turnover": "mean over the series of the group, one way, in units of equity a year",
             "n_series": "series in the group",
         },
-        config=asdict(config),
+        config=json.loads(json.dumps(asdict(config))),
         runs={name: partial(_run, name, config) for name in config.detectors},
     )
 

@@ -19,7 +19,6 @@ from companion._checks import (
     decay,
     need,
 )
-from companion.backtest import walk_forward_probabilities
 from companion.datasets import excess_kurtosis, load_sp500, load_sp500_close, log_returns
 from companion.errors import InputError
 from companion.evaluation import inject_faults
@@ -207,7 +206,6 @@ DOORS = {
     "bayes_filter": lambda x: bayes_filter(x, RegimeSwitchingHeston.equity_index(), n_particles=10, seed=0),
     "excess_kurtosis": excess_kurtosis,
     "inject_faults": lambda x: inject_faults(x if hasattr(x, "columns") else [x], start=100, seed=0),
-    "walk_forward": lambda x: walk_forward_probabilities(EwmaKMeans(), x, first_test=300, refit_every=200),
 }
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from companion._tables import read_table, write_table
+from companion._tables import read_table, table_bytes, write_table
 from companion.errors import InputError
 
 COLUMNS = {"bar": "int32", "price": "float64"}
@@ -19,7 +19,7 @@ def write(path, table=TABLE, kind="prices", columns=COLUMNS):
 
 
 def read(path):
-    return read_table(path, kind="prices", columns=COLUMNS, made_by="make-prices")
+    return read_table(path, kind="prices", columns=COLUMNS, made_by="companion make-prices")
 
 
 def test_round_trip_and_same_bytes(tmp_path):
@@ -135,6 +135,16 @@ def test_a_bad_artifact_is_refused_with_file_field_and_remedy(tmp_path, spoil, s
     assert str(path) in message
     assert "companion make-prices" in message
     assert "\n" not in message
+
+
+def test_a_column_may_be_undefined_where_that_is_said(tmp_path):
+    path = tmp_path / "prices.parquet"
+    values = {"bar": np.arange(3, dtype=np.int32), "price": np.array([1.0, np.nan, 2.0])}
+    path.write_bytes(table_bytes(values, kind="prices", columns=COLUMNS, provenance={}))
+    with pytest.raises(InputError, match="column 'price' holds a missing or non-finite"):
+        read(path)
+    table, _ = read_table(path, kind="prices", columns=COLUMNS, made_by="make", may_be_nan=["price"])
+    np.testing.assert_array_equal(table["price"], values["price"])
 
 
 def test_a_table_that_does_not_fit_its_schema_is_not_written(tmp_path):

@@ -42,13 +42,16 @@ def book_map() -> dict[str, Any]:
         "6": Box("6 The latent", 0, -2),
         "7": Box("7 Regimes", 1, -2, "chaos"),
         "8": Box("8 Stress<br>tests", 2, -2, "decision"),
+        "9": Box("9 Honest<br>backtests", 2, -3, "decision"),
         "10": Box("10 Leverage,<br>kill switch", 1, -3, "decision"),
         "11": Box("11 A safe<br>target", 1, -4, "stable"),
     }
-    arrows = [("3", "5"), ("4", "5"), ("5", "6"), ("5", "7"), ("4", "7"), ("7", "8"), ("7", "10"), ("10", "11")]
+    handed = {"3": ("5",), "4": ("5", "7"), "5": ("6", "7"), "7": ("8", "9", "10"), "10": ("11",)}
+    arrows = [(one, other) for one, others in handed.items() for other in others]
     alt = (
         "Chapter 3 gives the model and chapter 4 the market to chapter 5, which trains; 6 looks inside, 7 detects "
-        "regimes, 8 breaks the detectors, 10 turns the probability into leverage, 11 into a position."
+        "regimes, 8 breaks the detectors, 9 tests them after costs, 10 turns the probability into leverage, 11 into a "
+        "position."
     )
     return stored(diagram(boxes, arrows, alt=alt).to_dict())
 

@@ -91,6 +91,7 @@ class ResumableFolder(Generic[Content]):
         job: Any,
         *,
         scheduler: str | None = None,
+        threads: int = 2,
         report: Report = lambda done, total: None,
     ) -> None:
         """Make the blocks that are missing, several at a time, and write each as soon as it is there.
@@ -102,8 +103,10 @@ class ResumableFolder(Generic[Content]):
             the workers.
         job : object
         scheduler : str, optional
-            Address of a Dask scheduler whose workers make the blocks; by default this process does. Only this process
-            writes files. A worker may be lost on the way.
+            Address of a Dask scheduler whose workers make the blocks, or "local" for a process on each core of this
+            machine; by default this process does. Only this process writes files. A worker may be lost on the way.
+        threads : int
+            Blocks at a time where this process makes them.
         report : callable
 
         Raises
@@ -114,7 +117,7 @@ class ResumableFolder(Generic[Content]):
         missing = self.missing()
         n_before = self.total - len(missing)
         report(n_before, self.total)
-        with closing(results(make, job, missing, scheduler=scheduler)) as made:
+        with closing(results(make, job, missing, scheduler=scheduler, threads=threads)) as made:
             for done, (number, (content, there)) in enumerate(made, start=n_before + 1):
                 if there != self.identity:
                     what = difference(there, self.identity)

@@ -8,15 +8,18 @@ from typing import Any
 
 from companion.errors import InputError
 
+LOCAL = "local"  # in place of a scheduler's address
 TIMEOUT = 10  # seconds to find the scheduler
 
 
 def results(
-    function: Callable[[Any, int], Any], job: Any, numbers: Sequence[int], *, scheduler: str | None
+    function: Callable[[Any, int], Any], job: Any, numbers: Sequence[int], *, scheduler: str | None, threads: int = 2
 ) -> Generator[tuple[int, Any], None, None]:
     """Yield ``number, function(job, number)`` for each of `numbers`, in the order in which they are done.
 
-    No more than two calls a thread are begun before the caller has taken a result, which bounds the memory.
+    Without a `scheduler` this process makes them, in two threads (one simulates, on all cores, while the other packs
+    what was simulated) or as many as are asked for; `LOCAL` starts a process for each core of this machine. No more
+    than two calls a thread are begun before the caller has taken a result, which bounds the memory.
 
     Raises
     ------
@@ -26,7 +29,7 @@ def results(
     if not numbers:
         return
     waiting = iter(numbers)
-    with _this_machine() if scheduler is None else _cluster(scheduler) as (executor, n_threads):
+    with _this_process(threads) if scheduler is None else _cluster(scheduler) as (executor, n_threads):
         running = {executor.submit(function, job, number): number for number in islice(waiting, 2 * n_threads)}
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -35,11 +38,10 @@ def results(
 
 
 @contextmanager
-def _this_machine() -> Iterator[tuple[Executor, int]]:
-    """Two threads: one simulates, on all cores, while the other packs what was simulated."""
-    executor = ThreadPoolExecutor(2)
+def _this_process(threads: int) -> Iterator[tuple[Executor, int]]:
+    executor = ThreadPoolExecutor(threads)
     try:
-        yield executor, 2
+        yield executor, threads
     finally:
         executor.shutdown(cancel_futures=True)
 
@@ -53,8 +55,10 @@ def _cluster(scheduler: str) -> Iterator[tuple[Executor, int]]:
     except ImportError as error:
         remedy = "pip install 'modeling-financial-chaos[cluster]'"
         raise InputError(f"{where}: needs Dask; install it with {remedy}") from error
+    processes: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None}
+    place = processes if scheduler == LOCAL else {"address": scheduler}
     try:
-        client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
+        client = Client(**place, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{where}: no scheduler answers there; start one with `dask scheduler`") from error
     with client:

@@ -15,89 +15,29 @@ delay decided      traded           first return earned
 rule. Until the first decision is traded the portfolio is in cash. At every close it is brought back to its target
 weight, so a constant weight of 0.5 pays for undoing the day's drift; weights of 0 and 1 do not drift and pay only when
 they change.
+
+Money. Over a bar with simple return r, a weight w makes of one unit of equity
+
+    1 + w r + (1 - w) c - s max(w - 1, 0) - f max(-w, 0),
+
+where c is what cash earns over the bar, s the spread that borrowed cash costs beyond it, and f the fee on short
+notional, whose proceeds are cash; each compounds to its yearly rate. The trade at the close then takes its cost from
+what there is, and ends exactly on target (`rebalance` in the kernel).
 """
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from companion import datasets
-from companion._checks import check_positive
-from companion.backtest._costs import BASIS_POINT, check_cost_bp, rebalance
-from companion.backtest._performance import BARS_PER_YEAR, Performance, cash_per_bar, performance
-
-
-@dataclass(frozen=True)
-class BacktestResult:
-    """What a backtest did at each bar; every array has the shape of the prices, (…, n_bars).
-
-    Attributes
-    ----------
-    equity : ndarray
-        Equity after trading at each close, in units of the equity at the start.
-    returns : ndarray
-        Simple return of equity over each bar, after costs. ``returns[..., 0]`` is only the cost of trading at the first
-        close, and so is zero with a delay.
-    position : ndarray
-        Weight of the asset held from each close to the next.
-    turnover : ndarray
-        Notional traded at each close, one way, in units of equity before the trade.
-    cost_bp : float
-        As given to `run_backtest`.
-    cash_rate : float
-        As given to `run_backtest`.
-    bars_per_year : float
-        As given to `run_backtest`, or as the dates of the prices have it.
-    index : pandas.Index or None
-        Index of the prices if they came as a Series.
-    """
-
-    equity: NDArray[np.float64]
-    returns: NDArray[np.float64]
-    position: NDArray[np.float64]
-    turnover: NDArray[np.float64]
-    cost_bp: float
-    cash_rate: float
-    bars_per_year: float
-    index: pd.Index | None = None
-
-    @property
-    def cost(self) -> NDArray[np.float64]:
-        """Cost paid at each close, in units of equity before the trade."""
-        return self.turnover * (self.cost_bp * BASIS_POINT)
-
-    def performance(self, *, start: int = 1) -> Performance:
-        """Summary of one path's bars from `start` on (`start >= 1`: bar 0 has no return)."""
-        if self.returns.ndim != 1:
-            raise ValueError(f"performance needs one path, this result has shape {self.returns.shape}")
-        if not 1 <= start < self.returns.size:
-            raise ValueError(f"start must lie in [1, {self.returns.size - 1}], got {start}")
-        return performance(
-            self.returns[start:],
-            cash_rate=self.cash_rate,
-            bars_per_year=self.bars_per_year,
-            position=self.position[start - 1 : -1],
-            turnover=self.turnover[start:],
-            cost=self.cost[start:],
-        )
-
-    def by_path(self, *, start: int = 1) -> pd.DataFrame:
-        """Performance of every path from bar `start` on: a row a path, a column a field of `Performance`."""
-        arrays = {name: np.atleast_2d(getattr(self, name)) for name in ("equity", "returns", "position", "turnover")}
-        paths = (
-            replace(self, index=None, **{name: array[row] for name, array in arrays.items()})
-            for row in range(len(arrays["returns"]))
-        )
-        return pd.DataFrame([asdict(path.performance(start=start)) for path in paths])
-
-    def to_frame(self) -> pd.DataFrame:
-        """One path as a table with columns equity, returns, position, turnover and cost."""
-        if self.returns.ndim != 1:
-            raise ValueError(f"to_frame needs one path, this result has shape {self.returns.shape}")
-        names = ("equity", "returns", "position", "turnover", "cost")
-        return pd.DataFrame({name: getattr(self, name) for name in names}, index=self.index)
+from companion._checks import Floats, check_series
+from companion.backtest import _kernel
+from companion.backtest._costs import Terms, Trading, at_bar, check_index, check_terms
+from companion.backtest._performance import Performance
+from companion.backtest._result import BacktestResult
 
 
 def run_backtest(
@@ -105,25 +45,37 @@ def run_backtest(
     position: ArrayLike | pd.Series,
     *,
     cost_bp: float = 10.0,
+    half_spread_bp: float = 0.0,
+    borrow_spread: float = 0.0,
+    short_fee: float = 0.0,
+    max_leverage: float | None = None,
     delay: int = 1,
-    cash_rate: float = 0.0,
+    cash_rate: float | ArrayLike | pd.Series = 0.0,
     bars_per_year: float | None = None,
 ) -> BacktestResult:
-    """Backtest a sequence of target weights on closing prices; the module's docstring defines the timing.
+    """Backtest a sequence of target weights on closing prices; the module's docstring defines the timing and the money.
 
     Parameters
     ----------
     close : array_like or Series
-        Closing prices, shape (n_bars,) or (n_paths, n_bars), finite and positive.
+        Closing prices, shape (n_bars,) or (n_paths, n_bars), finite and positive; dates ascend.
     position : array_like or Series
         Target weight decided at each close, of the same shape; if both are Series, of the same index. 1 is fully
-        invested, above 1 borrows at the cash rate, negative is short. A bar without a decision must say so with a 0.
-    cost_bp : float
-        One-way cost in basis points of the notional traded.
+        invested, above 1 borrows, negative is short. A bar without a decision must say so with a 0.
+    cost_bp, half_spread_bp : float
+        One-way cost in basis points of the notional traded: fees and impact, and half the quoted spread. Together below
+        10,000.
+    borrow_spread : float
+        Yearly rate that borrowed cash costs beyond the cash rate.
+    short_fee : float
+        Yearly rate that borrowed stock costs, on short notional.
+    max_leverage : float, optional
+        Largest size of a position that is allowed. A larger one is an error, never clipped.
     delay : int
         Bars between the decision and the trade.
-    cash_rate : float
-        Yearly rate earned by cash, compounded bar by bar.
+    cash_rate : float, array_like or Series
+        Yearly rate earned by cash, compounded bar by bar: a number, or the rate known at each close, shape (n_bars,),
+        and earned from there to the next.
     bars_per_year : float, optional
         Bars in a year. Without it the dates of `close` tell (`companion.datasets.bars_per_year`), and where it has none
         a year has 252 bars, like one of the simulated markets.
@@ -136,88 +88,132 @@ def run_backtest(
     Raises
     ------
     ValueError
-        Names the argument that holds a NaN, an infinity, a non-positive price, another shape or another index; or the
-        dates are too few to count the bars of a year.
+        Names the argument, and the date or bar, that holds a NaN, an infinity, a non-positive price, a weight beyond
+        `max_leverage`, another shape or another index; or the dates are too few to count the bars of a year.
     """
-    prices, weights, index = _checked(close, position)
-    check_cost_bp(cost_bp)
-    if isinstance(delay, bool) or not isinstance(delay, int | np.integer) or delay < 0:
-        raise ValueError(f"delay must be a whole number of bars >= 0, got {delay!r}")
-    year = _bars_per_year(bars_per_year, index)
-
-    held_from = np.zeros_like(weights)
-    n_bars = weights.shape[-1]
-    held_from[..., min(delay, n_bars) :] = weights[..., : max(n_bars - delay, 0)]
-    factor, turnover = _bar_factors(prices, held_from, cost_bp=cost_bp, cash_growth=1.0 + cash_per_bar(cash_rate, year))
-
-    alive = np.logical_and.accumulate(factor > 0.0, axis=-1)
-    was_alive = np.concatenate([np.ones_like(alive[..., :1]), alive[..., :-1]], axis=-1)
-    factor = np.where(alive, factor, 0.0)
+    prices, index = _checked_prices(close)
+    terms = check_terms(
+        prices.shape[-1],
+        index,
+        cost_bp=cost_bp,
+        half_spread_bp=half_spread_bp,
+        borrow_spread=borrow_spread,
+        short_fee=short_fee,
+        max_leverage=max_leverage,
+        delay=delay,
+        cash_rate=cash_rate,
+        bars_per_year=bars_per_year,
+    )
+    weights = _checked_weights(position, "position", prices.shape, index, terms)
+    returns, held, turnover = (np.empty_like(prices) for _ in range(3))
+    arrays = (_rises(prices), weights, returns, held, turnover)
+    for rise, decided, *written in zip(*map(np.atleast_2d, arrays), strict=True):
+        _trade(rise, decided, terms, *written)
     return BacktestResult(
-        equity=np.asarray(np.cumprod(factor, axis=-1), dtype=np.float64),
-        returns=np.where(was_alive, factor - 1.0, 0.0),
-        position=np.where(alive, held_from, 0.0),
-        turnover=np.where(alive, turnover, 0.0),
+        equity=np.asarray(np.cumprod(1.0 + returns, axis=-1), dtype=np.float64),
+        returns=returns,
+        position=held,
+        turnover=turnover,
         cost_bp=float(cost_bp),
-        cash_rate=float(cash_rate),
-        bars_per_year=year,
+        half_spread_bp=float(half_spread_bp),
+        borrow_spread=float(borrow_spread),
+        short_fee=float(short_fee),
+        cash_rate=np.array(cash_rate, dtype=np.float64) if np.ndim(cash_rate) else float(cash_rate),  # type: ignore[arg-type]
+        bars_per_year=terms.bars_per_year,
         index=index,
     )
 
 
-def _bars_per_year(given: float | None, index: pd.Index | None) -> float:
-    if given is not None:
-        return check_positive("bars_per_year", given)
-    if not isinstance(index, pd.DatetimeIndex):
-        return BARS_PER_YEAR
-    try:
-        return datasets.bars_per_year(index)
-    except ValueError as error:
-        raise ValueError(f"bars_per_year must be given where dates do not tell it: {error}") from error
+def backtest_table(
+    close: ArrayLike | pd.Series, positions: Iterable[ArrayLike | pd.Series], **trading: Unpack[Trading]
+) -> pd.DataFrame:
+    """Performance of many sequences of target weights on the same closing prices, one after the other.
 
+    Parameters
+    ----------
+    close : array_like or Series
+        Closing prices, shape (n_bars,).
+    positions : array_like or iterable
+        Shape (n_sets, n_bars), or anything that yields one set after another; nothing of a set is kept but its row, so
+        that a generator of any number of sets needs the memory of one.
+    **trading
+        As in `run_backtest`, with the same defaults.
 
-def _bar_factors(
-    prices: NDArray[np.float64], held: NDArray[np.float64], *, cost_bp: float, cash_growth: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Equity after each close over equity after the close before, and the turnover; a factor <= 0 means ruin.
+    Returns
+    -------
+    DataFrame
+        A row a set, a column a field of `Performance`: what ``run_backtest(close, position).performance()`` says.
 
-    Weights alone determine both, so no loop over bars is needed: the market moves the weight of the last close to
-    w·(asset growth)/(portfolio growth), and `rebalance` moves it from there to the new target.
+    Raises
+    ------
+    ValueError
+        As `run_backtest`; the position at fault is named with its number.
     """
-    asset = np.ones_like(prices)
-    asset[..., 1:] = prices[..., 1:] / prices[..., :-1]
-    before = np.zeros_like(held)
-    before[..., 1:] = held[..., :-1]
-    growth = before * asset + (1.0 - before) * cash_growth
-    growth[..., 0] = 1.0
-    solvent = growth > 0.0
-    drifted = np.where(solvent, before * asset / np.where(solvent, growth, 1.0), 0.0)
-    kept, turnover = rebalance(drifted, held, cost_bp=cost_bp)
-    return np.where(solvent, growth * kept, 0.0), turnover
+    prices, index = _checked_prices(close)
+    if prices.ndim != 1 or prices.size < 3:
+        raise ValueError(f"close must have shape (n_bars,) with at least 3 bars, got {prices.shape}")
+    if hasattr(positions, "columns"):
+        raise ValueError("positions must be an array with a row a set, got a table: give positions.to_numpy().T")
+    terms = check_terms(prices.size, index, **_DEFAULTS | trading)
+    rise = _rises(prices)
+    returns, held, turnover = np.empty((3, prices.size))
+    rows = []
+    for number, position in enumerate(positions):
+        weights = _checked_weights(position, f"positions[{number}]", prices.shape, index, terms)
+        _trade(rise, weights, terms, returns, held, turnover)
+        traded = turnover[1:]
+        earned = (returns[1:], terms.cash[1:], terms.bars_per_year)
+        rows.append(_kernel.measure(*earned, held[:-1], traded, terms.cost * traded))
+    return pd.DataFrame(rows, columns=[field.name for field in fields(Performance)])
 
 
-def _checked(
-    close: ArrayLike | pd.Series, position: ArrayLike | pd.Series
-) -> tuple[NDArray[np.float64], NDArray[np.float64], pd.Index | None]:
-    """Prices, weights and index as arrays, or a `ValueError` that names the argument at fault."""
+#: What `run_backtest` takes for what is not given, so that it is said in one place.
+_DEFAULTS: Trading = run_backtest.__kwdefaults__  # type: ignore[assignment]
+
+
+def _trade(rise: Floats, decided: Floats, terms: Terms, *written: Floats) -> None:
+    """The kernel's `trade` on these terms; `written` are its returns, held weights and turnover."""
+    _kernel.trade(rise, decided, terms.cash, terms.delay, terms.cost, terms.spread, terms.fee, *written)
+
+
+def _rises(prices: Floats) -> Floats:
+    """Simple return of the asset over each bar, zero at bar 0."""
+    rise = np.zeros_like(prices)
+    rise[..., 1:] = np.diff(prices) / prices[..., :-1]
+    return rise
+
+
+def _checked_prices(close: ArrayLike | pd.Series) -> tuple[Floats, pd.Index | None]:
+    """Prices as an array, and their index."""
     index = close.index if isinstance(close, pd.Series) else None
-    if index is not None and isinstance(position, pd.Series) and not index.equals(position.index):
-        raise ValueError("position must have the index of close; align it explicitly before the backtest")
-    prices = np.asarray(close, dtype=np.float64)
-    weights = np.asarray(position, dtype=np.float64)
-    if prices.ndim not in (1, 2) or prices.size == 0:
-        raise ValueError(f"close must have shape (n_bars,) or (n_paths, n_bars), got {prices.shape}")
-    if weights.shape != prices.shape:
-        raise ValueError(f"position must have the shape of close {prices.shape}, got {weights.shape}")
-    if not np.all(np.isfinite(prices)) or np.any(prices <= 0.0):
-        bar = _first(~np.isfinite(prices) | (prices <= 0.0))
-        raise ValueError(f"close must be finite and positive, got {prices[bar]} at bar {bar[-1]}")
-    if not np.all(np.isfinite(weights)):
-        bar = _first(~np.isfinite(weights))
-        raise ValueError(f"position must be finite (0 where there is no decision), got {weights[bar]} at bar {bar[-1]}")
-    return prices, weights, index
+    prices = check_series(close, name="close")
+    rule = "close must be finite and positive"
+    _refuse(~((prices > 0.0) & (prices < np.inf)), prices, rule, index, "drop the bar or repair the price first")
+    return prices, index
 
 
-def _first(bad: NDArray[np.bool_]) -> tuple[int, ...]:
-    """Index of the first True."""
-    return tuple(int(i) for i in np.argwhere(bad)[0])
+def _checked_weights(
+    position: ArrayLike | pd.Series, name: str, shape: tuple[int, ...], index: pd.Index | None, terms: Terms
+) -> Floats:
+    """Weights as an array of the shape of the prices that these terms allow."""
+    check_index(name, position, index)
+    weights = check_series(position, name=name)
+    if weights.shape != shape:
+        raise ValueError(f"{name} must have the shape of close {shape}, got {weights.shape}: decide at every close")
+    size = np.abs(weights)
+    largest = size.max()
+    if not largest * terms.cost < 1.0 or largest > terms.max_leverage:
+        _refuse(~np.isfinite(weights), weights, f"{name} must be finite", index, "give 0 where there is no decision")
+        rule = f"{name} must cost less than the equity to trade"
+        _refuse(size * terms.cost >= 1.0, weights, rule, index, "lower the weight or the costs")
+        rule = f"{name} must stay within max_leverage={terms.max_leverage:g}"
+        _refuse(size > terms.max_leverage, weights, rule, index, "lower the weight or raise the limit")
+    return weights
+
+
+def _refuse(bad: NDArray[np.bool_], values: Floats, rule: str, index: pd.Index | None, remedy: str) -> None:
+    """Raise a `ValueError` for the first value that is bad, if any is."""
+    if bad.any():
+        where = tuple(np.argwhere(bad)[0])
+        path = f" of path {where[0]}" if len(where) == 2 else ""
+        raise ValueError(f"{rule}, got {values[where]} at {at_bar(int(where[-1]), index)}{path}: {remedy}")

@@ -10,12 +10,11 @@ or infinity.
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from companion._checks import check_positive
-
-#: Bars in a year of the simulated markets, and about as many as the American exchanges have days.
-BARS_PER_YEAR = 252.0
+from companion._checks import Floats
+from companion.backtest import _kernel
+from companion.backtest._costs import BARS_PER_YEAR, cash_per_bar
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,14 @@ class Performance:
         Mean excess return over its standard deviation, per year. NaN where undefined.
     sortino : float
         Mean excess return over its downside deviation, per year. NaN where undefined.
+    calmar : float
+        Growth per year over the depth of the deepest drawdown (Young 1991). NaN without a drawdown.
     max_drawdown : float
         Deepest fall of equity from its running maximum, the start included; in [-1, 0].
+    drawdown_bars : int
+        Longest time from a peak until it is regained, or until the end, in bars; 0 without a drawdown.
+    tail_ratio : float
+        95th percentile of the returns over the size of the 5th. NaN where that is zero.
     turnover : float
         One-way turnover per year in units of equity; NaN if not given.
     cost_paid : float
@@ -52,7 +57,10 @@ class Performance:
     volatility: float
     sharpe: float
     sortino: float
+    calmar: float
     max_drawdown: float
+    drawdown_bars: int
+    tail_ratio: float
     turnover: float
     cost_paid: float
     time_invested: float
@@ -65,7 +73,7 @@ class Performance:
 def performance(
     returns: ArrayLike,
     *,
-    cash_rate: float = 0.0,
+    cash_rate: float | ArrayLike = 0.0,
     bars_per_year: float = BARS_PER_YEAR,
     position: ArrayLike | None = None,
     turnover: ArrayLike | None = None,
@@ -77,8 +85,9 @@ def performance(
     ----------
     returns : array_like
         Shape (n_bars,), at least two, each finite and at least -1.
-    cash_rate : float
-        Yearly rate of cash that Sharpe and Sortino ratios are measured against.
+    cash_rate : float or array_like
+        Yearly rate of cash that Sharpe and Sortino ratios are measured against: a number, or the rate at which cash
+        stood while each return was earned, shape (n_bars,).
     bars_per_year : float
         Bars in a year.
     position, turnover, cost : array_like, optional
@@ -89,47 +98,28 @@ def performance(
     ValueError
         Names the argument that is non-finite, below -1, too short or of another length.
     """
-    earned = check_returns(returns, "returns")
-    year = check_positive("bars_per_year", bars_per_year)
-    equity = np.cumprod(1.0 + earned)
+    earned, cash, year = _ratio_inputs(returns, cash_rate, bars_per_year)
     held = _per_bar(position, "position", earned.size)
     traded = _per_bar(turnover, "turnover", earned.size)
     paid = _per_bar(cost, "cost", earned.size)
-    with np.errstate(over="ignore"):  # a minute's gain, held for a year, may be beyond all numbers
-        cagr = float(equity[-1] ** (year / earned.size) - 1.0)
-    return Performance(
-        n_bars=earned.size,
-        total_return=float(equity[-1] - 1.0),
-        cagr=cagr,
-        volatility=float(earned.std(ddof=1) * np.sqrt(year)),
-        sharpe=sharpe_ratio(earned, cash_rate=cash_rate, bars_per_year=year),
-        sortino=sortino_ratio(earned, cash_rate=cash_rate, bars_per_year=year),
-        max_drawdown=float(drawdown(equity).min()),
-        turnover=float(traded.mean() * year),
-        cost_paid=float(paid.sum()),
-        time_invested=float(np.where(np.isnan(held), np.nan, held != 0.0).mean()),
-    )
+    return Performance(*_kernel.measure(earned, cash, year, held, traded, paid))
 
 
-def sharpe_ratio(returns: ArrayLike, *, cash_rate: float = 0.0, bars_per_year: float = BARS_PER_YEAR) -> float:
+def sharpe_ratio(
+    returns: ArrayLike, *, cash_rate: float | ArrayLike = 0.0, bars_per_year: float = BARS_PER_YEAR
+) -> float:
     """Yearly arithmetic Sharpe ratio; NaN for a series without variation. Arguments and errors as `performance`."""
-    earned = check_returns(returns, "returns")
-    excess = earned - cash_per_bar(cash_rate, bars_per_year)
-    spread = excess.std(ddof=1)
-    # The standard deviation of a constant series is rounding noise, not a denominator.
-    if spread <= 1e-12 * np.abs(earned).max():
-        return float("nan")
-    return float(excess.mean() / spread * np.sqrt(bars_per_year))
+    return _kernel.ratios(*_ratio_inputs(returns, cash_rate, bars_per_year))[1]
 
 
-def sortino_ratio(returns: ArrayLike, *, cash_rate: float = 0.0, bars_per_year: float = BARS_PER_YEAR) -> float:
+def sortino_ratio(
+    returns: ArrayLike, *, cash_rate: float | ArrayLike = 0.0, bars_per_year: float = BARS_PER_YEAR
+) -> float:
     """Yearly Sortino ratio: mean excess over the root mean square of negative excess; NaN if none is negative."""
-    excess = check_returns(returns, "returns") - cash_per_bar(cash_rate, bars_per_year)
-    downside = np.sqrt(np.mean(np.minimum(excess, 0.0) ** 2))
-    return float(excess.mean() / downside * np.sqrt(bars_per_year)) if downside > 0.0 else float("nan")
+    return _kernel.ratios(*_ratio_inputs(returns, cash_rate, bars_per_year))[2]
 
 
-def drawdown(equity: ArrayLike) -> NDArray[np.float64]:
+def drawdown(equity: ArrayLike) -> Floats:
     """Fall of equity below its running maximum, in [-1, 0], shape (…, n_bars); equity is 1 before the first bar."""
     values = np.asarray(equity, dtype=np.float64)
     if not np.all(np.isfinite(values)) or np.any(values < 0.0):
@@ -137,16 +127,9 @@ def drawdown(equity: ArrayLike) -> NDArray[np.float64]:
     return values / np.maximum(np.maximum.accumulate(values, axis=-1), 1.0) - 1.0
 
 
-def cash_per_bar(cash_rate: float, bars_per_year: float) -> float:
-    """Rate per bar that compounds to the yearly `cash_rate` over `bars_per_year` bars."""
-    if not -1.0 < cash_rate < np.inf:
-        raise ValueError(f"cash_rate must be finite and above -1, got {cash_rate}")
-    return float((1.0 + cash_rate) ** (1.0 / check_positive("bars_per_year", bars_per_year)) - 1.0)
-
-
-def check_returns(values: ArrayLike, name: str) -> NDArray[np.float64]:
+def check_returns(values: ArrayLike, name: str) -> Floats:
     """Return simple returns as an array, or raise a `ValueError` that names the argument."""
-    returns = np.asarray(values, dtype=np.float64)
+    returns = np.array(values, dtype=np.float64)  # a copy is contiguous, and compiled code knows its layout
     if returns.ndim != 1 or returns.size < 2:
         raise ValueError(f"{name} must have shape (n_bars,) with at least 2 bars, got {returns.shape}")
     bad = ~np.isfinite(returns) | (returns < -1.0)
@@ -156,11 +139,22 @@ def check_returns(values: ArrayLike, name: str) -> NDArray[np.float64]:
     return returns
 
 
-def _per_bar(values: ArrayLike | None, name: str, n_bars: int) -> NDArray[np.float64]:
-    """Return an optional per-bar series, all NaN if absent."""
+def _ratio_inputs(
+    returns: ArrayLike, cash_rate: float | ArrayLike, bars_per_year: float
+) -> tuple[Floats, Floats, float]:
+    """Returns, the cash they are measured against, and the bars of a year, as the kernel takes them."""
+    earned = check_returns(returns, "returns")
+    cash = cash_per_bar(cash_rate, bars_per_year)
+    if cash.shape not in ((), earned.shape):
+        raise ValueError(f"cash_rate must be a number or have the shape of returns {earned.shape}, got {cash.shape}")
+    return earned, np.array(np.broadcast_to(cash, earned.shape)), float(bars_per_year)
+
+
+def _per_bar(values: ArrayLike | None, name: str, n_bars: int) -> Floats:
+    """An optional per-bar series, all NaN if absent."""
     if values is None:
         return np.full(n_bars, np.nan)
-    series = np.asarray(values, dtype=np.float64)
+    series = np.array(values, dtype=np.float64)
     if series.shape != (n_bars,) or not np.all(np.isfinite(series)):
         raise ValueError(f"{name} must be finite and of shape ({n_bars},), got {series.shape}")
     return series

@@ -10,8 +10,12 @@ from ._liquidity import LiquidityCalibration as LiquidityCalibration
 from ._liquidity import calibrate_liquidity as calibrate_liquidity
 from ._prices import check_prices as check_prices
 from ._prices import log_returns as log_returns
-from ._sp500 import load_sp500 as load_sp500
-from ._sp500 import load_sp500_close as load_sp500_close
+from ._real_series import load_cash_rate as load_cash_rate
+from ._real_series import load_nasdaq as load_nasdaq
+from ._real_series import load_sp500 as load_sp500
+from ._real_series import load_sp500_close as load_sp500_close
+from ._real_series import load_stocks as load_stocks
+from ._real_series import load_wti as load_wti
 from ._studies import load_study as load_study
 from ._stylized_facts import aggregate as aggregate
 from ._stylized_facts import autocorrelation as autocorrelation

@@ -64,7 +64,8 @@ def read_bars(
     decimal : {".", ","}, optional
         Whether 1.234 is a number between one and two, where no number of the file says so.
     missing : {"refuse", "drop"}
-        Whether a row that lacks one of the values read (empty, ``null``, ``NaN``) is refused or left out.
+        Whether a row that lacks one of the values read (empty, ``null``, ``NaN``) is refused or left out; the dates of
+        those are then in ``.attrs["left_out"]``.
 
     Returns
     -------
@@ -78,7 +79,7 @@ def read_bars(
     InputError
         One line that names the file, the column, the row (from 1, the header not counted) and the remedy.
     """
-    choices = _check_choices(adjusted, order, dayfirst, missing, decimal)
+    choices = check_choices(adjusted, order, dayfirst, missing, decimal)
     table = read_columns(Path(path))
     columns = {name: _need(table, name) for name in OHLC}
     asked = _adjusted(table, adjusted)
@@ -123,7 +124,7 @@ def read_prices(
     InputError
         As `read_bars` does.
     """
-    choices = _check_choices(adjusted, order, dayfirst, missing, decimal)
+    choices = check_choices(adjusted, order, dayfirst, missing, decimal)
     table = read_columns(Path(path))
     if column is not None:
         if adjusted is not None:
@@ -136,9 +137,10 @@ def read_prices(
     return _read(table, {"close": position}, *choices)["close"]
 
 
-def _check_choices(
+def check_choices(
     adjusted: object, order: Order, dayfirst: bool | None, missing: Missing, decimal: Decimal | None
 ) -> tuple[Order, bool | None, Missing, Decimal | None]:
+    """The choices of `read_bars` in the order of `_read`, or a `ValueError` that names the one that is none."""
     allowed = {
         "adjusted": (adjusted, (None, True, False)),
         "order": (order, ("oldest first", "newest first")),
@@ -224,9 +226,11 @@ def _read(
         value, when = named[field][row].as_py(), str(index[row]).removesuffix(" 00:00:00")
         raise bad_row(table.name, field, row, value, f"({when}) is no value: missing='drop' leaves such rows out")
     check_bars(frame, table.name, complete=False)
-    frame = frame.loc[~np.logical_or.reduce(empty, axis=1)]
+    left_out = np.logical_or.reduce(empty, axis=1)
+    frame = frame.loc[~left_out]
     if frame.empty:
         raise InputError(f"{table.name}: no rows with a price: give at least one dated price")
+    frame.attrs["left_out"] = tuple(sorted(str(date).removesuffix(" 00:00:00") for date in index[left_out]))
     return frame if order == "oldest first" else frame[::-1]
 
 

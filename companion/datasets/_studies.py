@@ -27,8 +27,10 @@ def load_study(name: str) -> pd.DataFrame:
     Parameters
     ----------
     name : str
-        ``"filter_scores"`` (how near the amortized Bayes filter comes to the best possible observer) or
-        ``"target_ablation"`` (which training target gives a latent that K-Means can split).
+        ``"filter_scores"`` (how near the amortized Bayes filter comes to the best possible observer),
+        ``"target_ablation"`` (which training target gives a latent that K-Means can split), ``"walk_forward_levels"``
+        (at which probability each detector should leave the market, on development data) or ``"walk_forward"`` (the
+        rules of the book on 23 series, after costs).
 
     Returns
     -------

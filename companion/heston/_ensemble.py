@@ -89,7 +89,7 @@ class _PathBlocks(Blocks[RegimePaths]):
     noun, suffix, maker = "ensemble", ".parquet", "companion generate-heston"
 
     def identify(self, file: Path, command: str) -> Identity:
-        return read_provenance(file, kind=KIND, made_by=command.removeprefix("companion "))
+        return read_provenance(file, kind=KIND, made_by=command)
 
     def count(self, identity: Identity) -> int:
         return _ensemble_of(identity).n_blocks
@@ -99,13 +99,13 @@ class _PathBlocks(Blocks[RegimePaths]):
 
     def read(self, file: Path, number: int, identity: Identity) -> RegimePaths:
         ensemble = _ensemble_of(identity)
-        made_by = ensemble.command(file.parent)
+        made_by = self.command(identity, file.parent)
         table, _ = read_table(file, kind=KIND, columns=COLUMNS, made_by=made_by)
         columns = {name: table[name].to_numpy() for name in COLUMNS}
         wrong = _wrong_column(columns, ensemble, number)
         if wrong:
             what = f"column '{wrong}' is not what this step writes"
-            raise InputError(f"{file}: {what}; make it with `companion {made_by}`")
+            raise InputError(f"{file}: {what}; make it with `{made_by}`")
         shape = -1, ensemble.bars + 1
         return RegimePaths(*(columns[name].reshape(shape) for name in ("price", "variance", "regime")))
 

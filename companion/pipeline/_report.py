@@ -8,6 +8,7 @@ import numpy as np
 
 from companion import plotting
 from companion.backtest import BacktestResult, drawdown
+from companion.pipeline._contenders import AVERAGE, BASELINES, HOLD, MODEL, TARGET, UNIVERSAL, Contest
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -24,16 +25,20 @@ _PAGE = """<!doctype html>
 </style>
 <h1>Walk-forward backtest, {first_day} to {last_day}</h1>
 <p><strong>{conclusion}</strong></p>
-<p>A detector holds the index in the stable regime and cash in the chaos regime; the 200-day average holds it above
-that average. A decision at a close is traded {delay} bar(s) later, at a cost of {cost_bp:g} basis points one way; cash
-earns {cash_rate:.1%} a year, and a year has {bars_per_year:.1f} bars, as the dates have it. The baselines are refitted
-every {refit_every} bars on all of the past. The Mamba model is trained on simulated markets only and is never refitted.
-Every detector's probability is calibrated on simulated paths, where the regime is known, and switches at the same two
-levels: chaos from {enter_chaos:g} up, stable again at {leave_chaos:g}. Prices are without dividends. A backtest is a
-description of the past, not a promise.</p>
+<p>A detector holds the asset in the stable regime and cash in the chaos regime: chaos from a probability of
+{enter_chaos:g} up, stable again at {leave_chaos:g}. Its dimmer holds more or less by the same probability, and the desk
+sizes the position besides, with a cap on its volatility. The 200-day average holds the asset while it is not below that
+average; the volatility target aims at {target_volatility:.0%} a year. A decision at a close is traded {delay} bar(s)
+later, at a cost of {cost_bp:g} basis points one way and half a spread of {half_spread_bp:g}; cash earns {cash_rate:.1%}
+a year, and a year has {bars_per_year:.1f} bars. EWMA, GARCH and HMM are fitted anew every {refit_every} bars, on all of
+the past and nothing else. The Mamba detectors were trained on simulated markets only and are never fitted again; every
+probability is calibrated on simulated paths, where the regime is known. Prices are taken as they are: without dividends
+where the file has none. A backtest is a description of the past, not a promise.</p>
 <div class="wide">{table}</div>
 <p>In brackets: 95 % intervals from a stationary block bootstrap. A difference whose interval contains zero is no
-difference that these years can show.</p>
+difference that these years can show. The last three columns are of a constant weight, as large as the strategy's own
+was on average: who is half in cash has half the drawdown without any skill.</p>
+{luck}
 {notes}
 {figures}
 </html>
@@ -43,50 +48,72 @@ _COLUMNS = {
     "volatility": ("volatility", "{:.1%}"),
     "Sharpe": ("sharpe", "{:.2f}"),
     "worst drawdown": ("max_drawdown", "{:.1%}"),
+    "its length in bars": ("drawdown_bars", "{:.0f}"),
+    "Calmar": ("calmar", "{:.2f}"),
     "turnover a year": ("turnover", "{:.1f}"),
     "invested": ("time_invested", "{:.0%}"),
 }
 
 
-def report_html(summary: Mapping[str, Any], results: Mapping[str, BacktestResult], regime: np.ndarray) -> str:
+def report_html(summary: Mapping[str, Any], contest: Contest) -> str:
     """Render the report.
 
     Parameters
     ----------
     summary : mapping
         What the step writes as JSON.
-    results : mapping of str to BacktestResult
-        One result a strategy, "buy & hold" among them, all on the same days.
-    regime : ndarray of shape (n_bars,)
-        The model's regime on those days.
+    contest : Contest
+        The strategies that were tried, all on the same days.
     """
+    results = {name: each.backtest for name, each in contest.tried.items()}
     figures = "\n".join(
         f"<figure>{figure.to_html(full_html=False, include_plotlyjs=number == 0, div_id=f'figure-{number}')}"
         f"<figcaption>{escape(figure.layout.meta['alt'])}</figcaption></figure>"
-        for number, figure in enumerate(_figures(results, regime))
+        for number, figure in enumerate(_figures(results))
     )
-    settings = summary["provenance"]["config"]
     filled = {
         "table": _table(summary["strategies"]),
+        "luck": _luck(summary["best"]),
         "notes": "".join(f"<p>{escape(note)}</p>" for note in summary["notes"]),
         "figures": figures,
     }
-    return _PAGE.format(**settings | dict(summary) | filled)
+    levels = {name: getattr(contest.rule, name) for name in ("enter_chaos", "leave_chaos")}
+    return _PAGE.format(**vars(contest.config) | levels | dict(summary) | filled)
+
+
+def _luck(best: Mapping[str, Any] | None) -> str:
+    if best is None:
+        return ""
+    return (
+        f"<p>{best['n_trials']} strategies were tried on these prices, as different as {best['effective_trials']:.1f} "
+        f"that have nothing to do with each other. The best of them by its Sharpe ratio, {escape(best['strategy'])}, "
+        f"has one above zero with a probability of {best['deflated_sharpe_ratio']:.2f}, that choice counted (deflated "
+        f"Sharpe ratio). Above zero is more than cash, not more than buy &amp; hold.</p>"
+    )
 
 
 def _table(strategies: Mapping[str, Mapping[str, Any]]) -> str:
-    heads = ["strategy", *_COLUMNS, "Sharpe − buy & hold"]
-    rows = ["".join(f"<th>{escape(head)}</th>" for head in heads)]
+    last = ("drawdown / buy & hold", "Sharpe − buy & hold", "Sharpe − constant", "its growth", "its drawdown")
+    rows = ["".join(f"<th>{escape(head)}</th>" for head in ("strategy", *_COLUMNS, *last))]
     for name, values in strategies.items():
         cells = [escape(name)]
         for head, (key, form) in _COLUMNS.items():
-            value = values.get(key)
-            cell = form.format(value) if value is not None else "–"
-            cells.append(cell + _bracket(values.get("sharpe_interval")) * (head == "Sharpe"))
-        difference = values.get("sharpe_minus_buy_and_hold")
-        cells.append(f"{difference['estimate']:+.2f}{_bracket(difference)}" if difference else "")
+            cells.append(_number(values.get(key), form) + _bracket(values.get("sharpe_interval")) * (head == "Sharpe"))
+        constant = values.get("constant_exposure") or {}
+        ratio = values.get("drawdown_over_buy_and_hold")
+        cells.append("" if ratio is None else f"{ratio['estimate']:.2f}{_bracket(ratio)}")
+        cells += map(_difference, (values.get("sharpe_minus_buy_and_hold"), constant.get("sharpe_difference")))
+        cells += (_number(constant.get(key), "{:.1%}") for key in ("cagr", "max_drawdown"))
         rows.append("".join(f"<td>{cell}</td>" for cell in cells))
     return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)
+
+
+def _difference(interval: Mapping[str, float | None] | None) -> str:
+    return "" if interval is None else f"{interval['estimate']:+.2f}{_bracket(interval)}"
 
 
 def _bracket(interval: Mapping[str, float | None] | None) -> str:
@@ -96,14 +123,15 @@ def _bracket(interval: Mapping[str, float | None] | None) -> str:
     return f" [{'−∞' if low is None else f'{low:.2f}'}, {'∞' if high is None else f'{high:.2f}'}]"
 
 
-def _figures(results: Mapping[str, BacktestResult], regime: np.ndarray) -> list[Any]:
-    market = results["buy & hold"]
+def _figures(results: Mapping[str, BacktestResult]) -> list[Any]:
+    market = results[HOLD]
     days = np.asarray(market.index)
-    rules = ("Mamba K-Means", "buy & hold", "200-day average")
-    detectors = [name for name in results if name not in rules[1:]]
+    reader = next((name for name in (MODEL, UNIVERSAL, AVERAGE) if name in results), HOLD)
+    rules = [name for name in (reader, HOLD, AVERAGE, TARGET) if name in results]
+    detectors = [name for name in (MODEL, UNIVERSAL, *BASELINES) if name in results]
 
     def curves(names: Iterable[str], of: Callable[[BacktestResult], np.ndarray]) -> dict[str, Any]:
-        return {name: plotting.thin(days, of(results[name]), n=2000) for name in names}
+        return {name: plotting.thin(days, of(results[name]), n=2000) for name in dict.fromkeys(names)}
 
     def equity(result: BacktestResult) -> np.ndarray:
         return result.equity
@@ -112,21 +140,21 @@ def _figures(results: Mapping[str, BacktestResult], regime: np.ndarray) -> list[
         plotting.regimes(
             days,
             market.equity,
-            regime,
+            (results[reader].position == 0).astype(np.int8),
             log_y=True,
-            alt="The index, one at the start, with the days that the Mamba model calls chaos shaded.",
-            y_title="index",
+            alt=f"The price, one at the start, with the days shaded on which {reader} held cash.",
+            y_title="price",
         ),
         plotting.lines(
             curves(rules, equity),
             log_y=True,
-            alt="Equity after costs: the model beside the index and its 200-day average.",
+            alt="Equity after costs: a detector beside the price itself and what needs no model.",
             y_title="equity",
         ),
         plotting.lines(
-            curves(detectors, equity),
+            curves(detectors or [HOLD], equity),
             log_y=True,
-            alt="Equity after costs: the model beside the other detectors.",
+            alt="Equity after costs: the detectors, all or nothing.",
             y_title="equity",
         ),
         plotting.lines(

@@ -7,7 +7,7 @@ import tempfile
 import time
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +42,8 @@ class Step:
         ``run(config, inputs, output, report) -> str``: does the work and returns one line that says what came out.
     folder : bool
         Whether the artifact is a folder of files.
+    instead : mapping of str to str
+        Settings that take the place of an input, where they are given: setting to flag name of the input.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Step:
     output: str
     run: Callable[[Any, Mapping[str, Path], Path, Report], str]
     folder: bool = False
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     def app(self, name: str = "") -> App:
         """Return the command, by default of the step's name: its files, ``--config``, and one flag a setting."""
@@ -58,13 +61,13 @@ class Step:
             return guarded(self.name, lambda: execute(self, given))
 
         files: dict[str, tuple[Path | None, str]] = {key: (FOLDER / file, "input") for key, file in self.inputs.items()}
-        files |= {"out": (FOLDER / self.output, "output"), "config": (None, "TOML file with any of the settings below")}
+        files |= {"out": (FOLDER / self.output, "output"), "config": (None, "TOML file, or the JSON of an earlier run")}
         hints, texts = typing.get_type_hints(self.config), help_texts(self.config)
         settings = "Settings (a flag wins over the file)"
         parameters = [_parameter(key, Path, default, text, "Files") for key, (default, text) in files.items()]
         parameters += [
-            _parameter(field.name, hints[field.name], field.default, texts[field.name], settings)
-            for field in fields(self.config)
+            _parameter(each.name, hints[each.name], each.default, texts[each.name], settings)
+            for each in fields(self.config)
         ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         about = inspect.getdoc(self.run)  # the command line has a line of its own for the head
@@ -79,6 +82,7 @@ class Step:
 
 def _parameter(name: str, hint: Any, default: Any, text: str, group: str) -> inspect.Parameter:
     several = typing.get_origin(hint) is tuple
+    kind = str if hint == bool | None else hint  # for the library, a flag of a truth has no value
     how = Parameter(
         name=flag(name),
         help=text,
@@ -90,7 +94,7 @@ def _parameter(name: str, hint: Any, default: Any, text: str, group: str) -> ins
         negative=(),
         show_default=(lambda values: " ".join(map(str, values))) if several else default is not None,
     )
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, how])
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
 
 
 def _texts(hint: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -106,6 +110,13 @@ def execute(step: Step, given: Mapping[str, Any]) -> None:
     out, file = flags.pop("out", FOLDER / step.output), flags.pop("config", None)
     inputs = {name: flags.pop(name, FOLDER / default) for name, default in step.inputs.items()}
     config = make_config(step.config, file=file, flags=read_flags(step.config, flags))
+    for setting, name in step.instead.items():
+        if getattr(config, setting) is not None:
+            if name in given:
+                raise InputError(
+                    f"{flag(setting)} and {flag(name)}: one takes the place of the other; give one of them"
+                )
+            del inputs[name]
     check_output(out, suffix=Path(step.output).suffix, inputs=[*inputs.values(), file], folder=step.folder)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

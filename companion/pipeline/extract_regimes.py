@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 
 from companion._checks import check_count
-from companion._files import provenance
+from companion._files import provenance, recorded
 from companion._tables import read_table, write_table
-from companion.datasets import CARDS, load_sp500, load_sp500_close, log_returns, read_prices
+from companion.datasets import log_returns
 from companion.errors import InputError
 from companion.heston import RegimePaths
 from companion.heston._ensemble import MARKETS, open_ensemble
 from companion.mamba import MarketMamba
+from companion.pipeline._prices import SP500, PriceSettings, check_daily, load_prices
 from companion.pipeline._step import Report, Step, main
 from companion.regimes import RegimeDetector
-from companion.regimes._clock import BarClock
 from companion.regimes._hysteresis import ENTER_CHAOS, LEAVE_CHAOS
 
 KIND = "regimes"
@@ -31,17 +31,14 @@ COLUMNS = {
     "confidence": "float64",
     "regime": "int8",
 }
-SP500 = "sp500"
 
 
 @dataclass(frozen=True)
-class ExtractRegimesConfig:
+class ExtractRegimesConfig(PriceSettings):
     """The prices to read, and the detector's settings.
 
     Attributes
     ----------
-    prices : str
-        Daily closes: sp500, or a file of dates and prices, CSV or Parquet.
     enter_chaos : float
         Probability of chaos at which the regime becomes chaos, above 0 and below 1.
     leave_chaos : float
@@ -61,6 +58,7 @@ class ExtractRegimesConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         leave, enter = self.leave_chaos, self.enter_chaos
         if not 0 < leave <= enter < 1:
             raise ValueError(f"0 < leave_chaos <= enter_chaos < 1 must hold, got {leave} and {enter}")
@@ -70,13 +68,9 @@ class ExtractRegimesConfig:
 
 def run(config: ExtractRegimesConfig, inputs: Mapping[str, Path], output: Path, report: Report) -> str:
     """Fit K-Means and the calibration on fresh paths of the market, then read the prices one bar at a time."""
-    bundled = config.prices == SP500
-    files = dict(inputs) if bundled else {**inputs, "prices": Path(config.prices)}
-    if not bundled and files["prices"].resolve() == output.resolve():
+    if config.prices != SP500 and Path(config.prices).resolve() == output.resolve():
         raise InputError(f"--out {output}: is the price file itself; choose another name")
-    close = sp500_close() if bundled else read_prices(config.prices)
-    if close.nunique() < 2:
-        raise InputError(f"{config.prices}: the price never changes, so there is nothing to read; give a traded series")
+    close, identity = load_prices(config)
     check_daily(close, longest_gap=config.longest_gap, name=config.prices)
     model, paths = MarketMamba.load(inputs["model"]), fresh_paths(inputs["market"], config.seed)
     try:
@@ -85,10 +79,9 @@ def run(config: ExtractRegimesConfig, inputs: Mapping[str, Path], output: Path, 
         raise InputError(f"{inputs['model']}: {error}; train it longer") from error
     detector.reset(longest_gap=config.longest_gap)
     table = read_day_by_day(detector, close, report)
-    settings = asdict(config) | {"prices": Path(config.prices).name}
-    source = provenance(seed=config.seed, config=settings, inputs=files)
-    if bundled:
-        source["inputs"]["prices"] = {"file": SP500, "sha256": CARDS["sp500_close"].sha256}
+    settings = recorded(config) | {"prices": Path(config.prices).name}
+    source = provenance(seed=config.seed, config=settings, inputs=inputs)
+    source["inputs"]["prices"] = identity
     write_table(output, table, kind=KIND, columns=COLUMNS, provenance=source)
     chaotic = (table["regime"] == 1).mean()
     return f"{len(table):,} days of {settings['prices']}, {chaotic:.0%} of them chaotic"
@@ -105,47 +98,6 @@ def fit_detector(model: MarketMamba, paths: RegimePaths, config: ExtractRegimesC
     """Find the two clusters without labels, and calibrate their probability on the simulated truth."""
     detector = RegimeDetector(model, enter_chaos=config.enter_chaos, leave_chaos=config.leave_chaos, seed=config.seed)
     return detector.fit(paths.log_returns, paths.regime[:, 1:])
-
-
-def sp500_close() -> pd.Series:
-    """Closes of the S&P 500, 1990–2022, where a second source's daily bars of 1999–2018 confirm them.
-
-    Raises
-    ------
-    InputError
-        The two sources differ by more than a basis point on a day that both have.
-    """
-    close, bars = load_sp500_close(), load_sp500()
-    both = close.index.intersection(bars.index)
-    gap = (close[both] / bars["close"][both] - 1).abs()
-    if gap.max() > 1e-4:
-        raise InputError(
-            f"{SP500}: the two sources differ on {gap.idxmax():%Y-%m-%d}; install what constraints.txt pins"
-        )
-    return close
-
-
-def check_daily(close: pd.Series, *, longest_gap: int, name: str) -> None:
-    """Refuse closes that are not one a trading day, before the detector reads any.
-
-    Raises
-    ------
-    InputError
-        The message names the row, counted from 1, its date and the remedy.
-    """
-    clock = BarClock.start("1D", longest_gap)
-    for row, date in enumerate(close.index):
-        try:
-            clock = clock.tick(date)
-        except ValueError as error:
-            days = (date - close.index[row - 1]) / pd.Timedelta("1D")
-            if days > longest_gap:
-                what = f"more than the longest gap of {longest_gap}; give the closes that are missing, or --longest-gap"
-            else:
-                what = "and so are those before it: not daily closes; give one close a trading day"
-            raise InputError(
-                f"{name}: date: row {row + 1} ({date:%Y-%m-%d}): {days:g} days after the row before, {what}"
-            ) from error
 
 
 def read_day_by_day(detector: RegimeDetector, close: pd.Series, report: Report) -> pd.DataFrame:
@@ -169,7 +121,7 @@ def read_day_by_day(detector: RegimeDetector, close: pd.Series, report: Report) 
 
 def read_regimes(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read the artifact of this step: a table indexed by date, and its provenance."""
-    table, source = read_table(path, kind=KIND, columns=COLUMNS, made_by=STEP.name)
+    table, source = read_table(path, kind=KIND, columns=COLUMNS, made_by=f"companion {STEP.name}")
     growth = table["close"].pct_change().iloc[1:]
     rules = {
         "date": table["date"].is_monotonic_increasing and table["date"].is_unique,

@@ -5,6 +5,7 @@ from ._detector import RegimeDetector as RegimeDetector
 from ._detectors import EwmaKMeans as EwmaKMeans
 from ._detectors import GarchKMeans as GarchKMeans
 from ._detectors import GaussianHmmFilter as GaussianHmmFilter
+from ._detectors import GjrKMeans as GjrKMeans
 from ._detectors import HarKMeans as HarKMeans
 from ._detectors import JumpModelFilter as JumpModelFilter
 from ._filter import RegimeFilter as RegimeFilter

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from companion.regimes._features import Ewma, Feature, Garch, Har
+from companion.regimes._features import Ewma, Feature, Garch, Gjr, Har
 from companion.regimes._filter import RegimeFilter
 from companion.regimes._hidden_markov import HiddenMarkov
 from companion.regimes._jumps import JumpCost
@@ -41,6 +41,20 @@ class GarchKMeans(RegimeFilter):
 
     def _parts(self) -> tuple[Feature, Rule]:
         return Garch(), TwoMeans()
+
+
+@dataclass(eq=False, repr=False)
+class GjrKMeans(RegimeFilter):
+    """K-Means on the log of a GJR-GARCH(1, 1) forecast, in which falls count extra (Glosten et al. 1993).
+
+    Parameters
+    ----------
+    enter_chaos, leave_chaos, warm_up, seed
+        See `RegimeFilter`.
+    """
+
+    def _parts(self) -> tuple[Feature, Rule]:
+        return Gjr(), TwoMeans()
 
 
 @dataclass(eq=False, repr=False)

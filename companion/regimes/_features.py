@@ -106,19 +106,24 @@ class Garch(Feature):
 
     def fit(self, paths: Floats, *, warm_up: int, seed: int) -> Self:
         """Estimate; ValueError where the likelihood has no maximum that `arch` can find."""
+        self.mean_, self.omega_, self.alpha_, self.beta_ = self._estimate(paths, falls=0)
+        return self
+
+    def _estimate(self, paths: Floats, *, falls: int) -> list[float]:
+        """Parameters in the order of `arch`, with one for falls or without; scale and variance are set."""
         from arch import arch_model
 
         self.scale_ = float(np.sqrt(np.mean(paths**2)))
         returns = paths.reshape(-1) / self.scale_
-        result = arch_model(returns, mean="Constant", vol="GARCH", p=1, q=1, rescale=False).fit(
+        result = arch_model(returns, mean="Constant", vol="GARCH", p=1, o=falls, q=1, rescale=False).fit(
             disp="off", show_warning=False
         )
         if result.convergence_flag != 0:
-            raise ValueError(f"X must let GARCH(1, 1) converge, got {returns.size} bars that do not: fit on more")
-        names = ("mu", "omega", "alpha[1]", "beta[1]")
-        self.mean_, self.omega_, self.alpha_, self.beta_ = (float(result.params[name]) for name in names)
+            name = "GJR-GARCH(1, 1)" if falls else "GARCH(1, 1)"
+            raise ValueError(f"X must let {name} converge, got {returns.size} bars that do not: fit on more")
         self.initial_variance_ = float(returns.var())
-        return self
+        names = ("mu", "omega", "alpha[1]", *["gamma[1]"] * falls, "beta[1]")
+        return [float(result.params[name]) for name in names]
 
     def start(self, n_paths: int) -> Floats:
         """The variance of the fitted returns."""
@@ -127,6 +132,30 @@ class Garch(Feature):
     def advance(self, returns: Floats, state: Floats) -> tuple[Floats, Floats]:
         """One bar; the state is the forecast."""
         variance = self.omega_ + self.alpha_ * (returns / self.scale_ - self.mean_) ** 2 + self.beta_ * state
+        return np.log(variance + SMALLEST_SHARE)[:, None], variance
+
+
+@dataclass
+class Gjr(Garch):
+    """Log of a GJR-GARCH(1, 1) forecast of the next bar's variance: falls count extra (Glosten et al. 1993).
+
+    Attributes
+    ----------
+    scale_, initial_variance_ : float
+        As in `Garch`.
+    mean_, omega_, alpha_, gamma_, beta_ : float
+        Parameters of ``v[t+1] = omega + (alpha + gamma [r[t] < mean]) (r[t] - mean)² + beta v[t]``.
+    """
+
+    def fit(self, paths: Floats, *, warm_up: int, seed: int) -> Self:
+        """Estimate; ValueError where the likelihood has no maximum that `arch` can find."""
+        self.mean_, self.omega_, self.alpha_, self.gamma_, self.beta_ = self._estimate(paths, falls=1)
+        return self
+
+    def advance(self, returns: Floats, state: Floats) -> tuple[Floats, Floats]:
+        """One bar; the state is the forecast."""
+        shock = returns / self.scale_ - self.mean_
+        variance = self.omega_ + (self.alpha_ + self.gamma_ * (shock < 0.0)) * shock**2 + self.beta_ * state
         return np.log(variance + SMALLEST_SHARE)[:, None], variance
 
 

@@ -21,7 +21,7 @@ from companion.regimes._features import Feature
 from companion.regimes._fitting import check_both_regimes, check_labels, check_paths, known_paths
 from companion.regimes._hysteresis import ENTER_CHAOS, LEAVE_CHAOS, check_levels, hysteresis
 from companion.regimes._rules import Rule
-from companion.regimes._stepper import RegimeReading, RegimeStepper, stepper_of
+from companion.regimes._stepper import RegimeReading, RegimeStepper, scale_is_known, stepper_of
 
 
 @dataclass(eq=False, repr=False)
@@ -65,12 +65,15 @@ class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     def _parts(self) -> tuple[Feature, Rule]:
         """The detector's feature and rule, not fitted."""
 
-    def _fit_parts(self, paths: Floats, labels: Labels | None) -> tuple[Feature, Rule]:
-        """Fit the parts to paths (n_paths, n_bars), and to their regimes if they can use them."""
+    def _fit_parts(self, paths: Floats, labels: Labels | None) -> tuple[Feature, Rule, Floats]:
+        """Fit the parts to paths (n_paths, n_bars), and to their regimes if they can use them.
+
+        With them come the features of all bars after the warm-up.
+        """
         feature, rule = self._parts()
         feature.fit(paths, warm_up=self.warm_up, seed=self.seed)
         warm = feature.transform(paths)[:, self.warm_up :]
-        return feature, rule.fit(warm, paths[:, self.warm_up :], seed=self.seed)
+        return feature, rule.fit(warm, paths[:, self.warm_up :], seed=self.seed), warm
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Fit to log returns; calibrate on their true regimes where these are given, else on a simulated market.
@@ -101,12 +104,12 @@ class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             None if y is None else check_labels(y, paths.shape[1:] if single else paths.shape, warm_up=self.warm_up)
         )
         check_paths(paths, warm_up=self.warm_up)
-        feature, rule = self._fit_parts(paths, labels)
+        feature, rule, warm = self._fit_parts(paths, labels)
         if labels is None:
             known, known_labels, calibrated_on = known_paths(paths, feature.rms_range, seed=self.seed)
         else:
             known, known_labels, calibrated_on = paths, labels, "the true regimes of the fitted paths"
-        score = rule.score(feature.transform(paths)[:, self.warm_up :])
+        score = rule.score(warm)
         check_both_regimes(score > 0.0)
         if known is not paths:
             score = rule.score(feature.transform(known)[:, self.warm_up :])
@@ -156,6 +159,17 @@ class RegimeFilter(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         """Regime per bar after hysteresis, 0 stable and 1 chaos, of the shape of X. Causal."""
         p_chaos = self.predict_proba(X)[..., 1]
         return hysteresis(p_chaos, enter_chaos=self.enter_chaos, leave_chaos=self.leave_chaos)
+
+    def known_scale(self, X: ArrayLike) -> NDArray[np.bool_]:
+        """Whether the returns of the last year or so are of a size that the detector was made for, of the shape of X.
+
+        What `RegimeReading.known_scale` says bar by bar: always true where the feature has no unit, and in the warm-up.
+        """
+        check_is_fitted(self, "calibration_")
+        paths, single = as_paths(X)
+        known = scale_is_known(paths, self.feature_.rms_range)
+        known[:, : self.warm_up] = True
+        return known[0] if single else known
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Share of bars whose regime `predict` names rightly; `companion.evaluation` has better scores."""

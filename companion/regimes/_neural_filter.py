@@ -97,11 +97,14 @@ class NeuralRegimeFilter(RegimeFilter):
         """
         return super().fit(X, y)
 
-    def _fit_parts(self, paths: Floats, labels: Labels | None) -> tuple[Feature, Rule]:
+    def _fit_parts(self, paths: Floats, labels: Labels | None) -> tuple[Feature, Rule, Floats]:
+        feature, rule = self._parts() if labels is None or not self.steps else self._taught(paths, labels)
+        return feature, rule, feature.transform(paths)[:, self.warm_up :]
+
+    def _taught(self, paths: Floats, labels: Labels) -> tuple[Feature, Rule]:
+        """The parts, trained further on the paths and their true regimes."""
         from companion.mamba import TrainConfig, train
 
-        if labels is None or not self.steps:
-            return self._parts()
         start = cast(Latent, self._parts()[0]).model
         length = min(512, paths.shape[1] - start.config.horizons[0])
         recipe = TrainConfig(

@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from companion._checks import LARGEST_LOG_RETURN, Floats, check_count, check_series, decay
 from companion.mamba._features import features_of_one
@@ -172,6 +174,16 @@ class LatentStepper(RegimeStepper):
         self._inputs[0] = features_of_one(log_return)
         self._stepper.step_in_place(self._inputs.astype(self._stepper.dtype, copy=False), (conv, hidden), self._latent)
         return self._latent[0].astype(np.float64)
+
+
+def scale_is_known(paths: Floats, rms_range: tuple[float, float] | None) -> NDArray[np.bool_]:
+    """`RegimeReading.known_scale` at every bar of log returns (n_paths, n_bars), but for the warm-up."""
+    if rms_range is None:
+        return np.ones(paths.shape, dtype=np.bool_)
+    low, high = rms_range
+    squares, weights = (lfilter([1.0], [1.0, -YEAR_KEPT], x, axis=-1) for x in (paths**2, np.ones_like(paths)))
+    rms = np.sqrt(squares / weights)
+    return np.asarray((rms >= CALMER * low) & (rms <= high))
 
 
 def stepper_of(feature: Feature, rule: Rule, calibration: PlattCalibration, **settings: Any) -> RegimeStepper:

@@ -44,6 +44,14 @@ def sharpe_cash():
     return 0.001
 
 
+@given(RETURNS, st.floats(0.0, 0.3))
+@PROPERTY
+def test_a_rate_for_each_bar_may_be_the_same_in_all(returns, rate):
+    for ratio in (sharpe_ratio, sortino_ratio):
+        one, many = (ratio(returns, cash_rate=cash) for cash in (rate, np.full(returns.size, rate)))
+        assert one == many or np.isnan([one, many]).all()
+
+
 def test_sortino_counts_only_the_downside():
     assert sortino_ratio([0.02, -0.01]) == pytest.approx(0.005 / np.sqrt(0.0001 / 2) * np.sqrt(252), rel=1e-12)
     assert np.isnan(sortino_ratio([0.01, 0.02]))
@@ -73,6 +81,61 @@ def test_drawdown_closed_forms():
     np.testing.assert_allclose(drawdown([1.0, 2.0, 1.0, 4.0, 3.0]), [0.0, 0.0, -0.5, 0.0, -0.25])
     assert performance(np.full(10, -0.1)).max_drawdown == pytest.approx(0.9**10 - 1.0, rel=1e-12)
     assert performance(np.full(10, 0.1)).max_drawdown == 0.0
+
+
+@pytest.mark.parametrize(
+    ("equity", "n_bars"),
+    [
+        ([1.1, 1.2, 1.3], 0),  # never below a peak
+        ([1.0, 1.0, 1.0], 0),  # nor here
+        ([0.9, 1.1, 1.2], 2),  # the start is a peak, regained at the second bar
+        ([1.1, 1.0, 1.1, 1.0], 2),  # at its peak again, though 1.1 · (1 / 1.1) · 1.1 rounds
+        ([0.9, 0.8, 1.1, 1.0, 0.9, 0.8, 0.7], 4),  # not regained until the end
+        ([1.2, 0.8, 0.9, 0.7, 1.2, 1.1], 4),  # one peak, however often it recovers a little
+    ],
+)
+def test_the_longest_drawdown_runs_from_its_peak_until_that_is_regained(equity, n_bars):
+    returns = np.array(equity) / np.array([1.0, *equity[:-1]]) - 1.0
+    assert performance(returns).drawdown_bars == n_bars
+
+
+@given(RETURNS)
+@PROPERTY
+def test_drawdowns_agree_with_the_curve_of_equity(returns):
+    """Depth and time by brute force on the curve, with the start at its front."""
+    summary, equity = performance(returns), np.cumprod(np.append(1.0, 1.0 + returns))
+    depth = equity / np.maximum.accumulate(equity) - 1.0
+    peaks = [max(bar for bar in range(end + 1) if depth[bar] > -1e-12) for end in range(equity.size)]
+    low = [end for end in range(equity.size) if depth[end] <= -1e-12]
+    last = [end - peaks[end] + (end + 1 < equity.size and depth[end + 1] > -1e-12) for end in low]
+    assert summary.drawdown_bars == max(last, default=0)
+    assert summary.max_drawdown == pytest.approx(depth.min(), abs=1e-12)
+    if low:
+        assert summary.calmar == pytest.approx(summary.cagr / -summary.max_drawdown, rel=1e-12)
+    else:
+        assert np.isnan(summary.calmar)
+
+
+@given(RETURNS)
+@PROPERTY
+def test_the_tail_ratio_is_that_of_two_percentiles(returns):
+    low, high = np.percentile(returns, [5, 95])
+    assert performance(returns).tail_ratio == pytest.approx(high / abs(low) if low else np.nan, rel=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("every_16th", [0.0, -0.5, 0.5])
+@pytest.mark.parametrize("rounded_to", [2, 12])
+def test_the_percentiles_need_no_luck(every_16th, rounded_to):
+    """Long series, many ties, and a period that misleads a sample of every 16th bar."""
+    returns = np.random.default_rng(0).normal(0.0, 0.01, 4000)
+    returns[::16] = every_16th + 0.1 * returns[::16]
+    returns = np.round(returns, rounded_to)
+    low, high = np.percentile(returns, [5, 95])
+    assert performance(returns).tail_ratio == pytest.approx(high / abs(low), rel=1e-12)
+
+
+def test_the_tail_ratio_of_losses_alone_is_negative():
+    assert performance(-np.linspace(0.01, 0.02, 101)).tail_ratio == pytest.approx(-0.0105 / 0.0195, rel=1e-12)
 
 
 @given(RETURNS)
@@ -106,6 +169,8 @@ def test_a_summary_is_valid_json():
         (lambda: performance([0.1, 0.2], turnover=[1.0]), "turnover"),
         (lambda: performance([0.1, 0.2], bars_per_year=np.nan), "bars_per_year must be a positive finite number"),
         (lambda: sharpe_ratio([0.1, 0.2], bars_per_year=-1), "bars_per_year must be a positive finite number"),
+        (lambda: performance([0.1, 0.2], cash_rate=[0.1]), "cash_rate must be a number or have the shape of returns"),
+        (lambda: sharpe_ratio([0.1, 0.2], cash_rate=[0.1, -1.0]), "cash_rate must be .* above -1, got -1.0 at bar 1"),
         (lambda: performance([0.1, 0.2], position=[1.0, np.nan]), "position"),
         (lambda: drawdown([1.0, -0.1]), "equity"),
         (lambda: sharpe_interval([0.1, 0.2, 0.0] * 20, seed=0, level=1.0), "level"),

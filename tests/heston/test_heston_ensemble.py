@@ -1,17 +1,16 @@
 """An ensemble on disk is the same bits however it was made, and whatever happened on the way."""
 
-import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-import time
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from dask_processes import workers
 
 from companion._runs import _folder, _workers
 from companion.errors import InputError
@@ -355,48 +354,6 @@ def test_memory_does_not_grow_with_the_number_of_blocks(tmp_path):
     unit = 1024 if sys.platform != "darwin" else 1024**2
     few, many = (int(number) / unit for number in run.stdout.split())
     assert many - few < 50, f"{few:.0f} MiB after 20 blocks, {many:.0f} after 80"
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    """Starts a Dask scheduler and workers as processes of their own: ``cluster(n_workers) -> address, processes``."""
-    pytest.importorskip("distributed")
-    processes = []
-
-    def start(n_workers):
-        file = tmp_path / "scheduler.json"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        dask = [sys.executable, "-m", "dask"]
-        local = ["--host", "127.0.0.1"]
-        command = [*dask, "scheduler", *local, "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-        processes.append(subprocess.Popen(command, **quiet))
-        wait_for(lambda: file.exists() and file.read_text().endswith("}"))  # written whole, not only begun
-        address = json.loads(file.read_text())["address"]
-        for _ in range(n_workers):
-            command = [*dask, "worker", address, *local, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-            processes.append(subprocess.Popen([*command, "--local-directory", str(tmp_path)], **quiet))
-        if n_workers:
-            wait_for(lambda: len(workers(address)) == n_workers)
-        return address, processes
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-def workers(address):
-    from distributed import Client
-
-    with Client(address, set_as_default=False) as client:
-        return client.nthreads()
-
-
-def wait_for(holds, seconds=300):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(many, tmp_path, cluster):

@@ -15,17 +15,19 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from companion._tables import write_table
+from companion.backtest import ZeroOne
 from companion.cli import main
 from companion.datasets import read_prices
 from companion.errors import InputError
 from companion.mamba import MarketMamba
 from companion.pipeline import generate_heston
-from companion.pipeline.backtest_walkforward import BASELINES, BacktestConfig, decide
+from companion.pipeline._backtest_settings import BacktestConfig
+from companion.pipeline._contenders import BASELINES, Contest, Recorded
+from companion.pipeline._prices import check_daily
 from companion.pipeline.extract_regimes import (
     COLUMNS,
     KIND,
     ExtractRegimesConfig,
-    check_daily,
     fit_detector,
     fresh_paths,
     read_day_by_day,
@@ -111,8 +113,10 @@ def test_every_day_has_a_regime_and_its_probability(folder):
 
 def test_the_report_has_every_strategy_with_its_interval(folder):
     report = json.loads((folder / "backtest.json").read_text())
-    names = ["buy & hold", "Mamba K-Means", "200-day average", "EWMA K-Means", "GARCH K-Means", "Gaussian HMM"]
-    assert list(report["strategies"]) == names
+    detectors = ["Mamba K-Means", "index filter", "universal filter", "EWMA K-Means", "GARCH K-Means", "Gaussian HMM"]
+    names = ["buy & hold", "volatility target", "200-day average", "universal filter, desk", *detectors]
+    names += [f"{name}, dimmer" for name in detectors]
+    assert sorted(report["strategies"]) == sorted(names)
     for row in report["strategies"].values():
         assert row["sharpe_interval"]["low"] <= row["sharpe"] <= row["sharpe_interval"]["high"]
     settings = report["provenance"]["config"]
@@ -166,12 +170,17 @@ def test_tomorrow_does_not_move_yesterdays_decision(folder):
     changed.iloc[800:] *= 1.3
     paths = fresh_paths(folder / "heston.parquet", seed=0)
     detector = fit_detector(MarketMamba.load(folder / "model.safetensors"), paths, ExtractRegimesConfig())
-    config, levels = BacktestConfig(first_test=500, refit_every=250), {"enter_chaos": 0.4, "leave_chaos": 0.1}
-    before, after = (
-        decide(read_day_by_day(detector.reset(), close, ignore).set_index("date"), config, ignore, levels=levels)[0]
-        for close in (prices, changed)
-    )
-    known = 800 - 1 - 500  # the first changed return is row 799 of the table
+    config = BacktestConfig(first_test=500, refit_every=250)
+
+    def positions(close):
+        table = read_day_by_day(detector.reset(), close, ignore)
+        contest = Contest(close.iloc[1:], config, ZeroOne())
+        contest.run(ignore, model=Recorded(table["p_chaos"].to_numpy()[1:]))
+        assert not contest.failed
+        return {name: each.backtest.position for name, each in contest.tried.items()}
+
+    before, after = positions(prices), positions(changed)
+    known = 800 - 1 - 500 + config.delay  # the first changed close is bar 799, and is acted on a bar later
     for name in before:
         np.testing.assert_array_equal(before[name][:known], after[name][:known], err_msg=name)
     assert any((before[name][known:] != after[name][known:]).any() for name in before)
@@ -354,7 +363,7 @@ def test_regimes_of_an_earlier_version_are_refused_by_name(folder, tmp_path, cap
 def idle(folder, tmp_path):
     """The finished run, in which the model has called chaos every day and so never held the index."""
     table, source = read_regimes(folder / "regimes.parquet")
-    table = table.reset_index().assign(regime=np.int8(1))
+    table = table.reset_index().assign(p_chaos=1.0, regime=np.int8(1))
     write_table(tmp_path / "regimes.parquet", table, kind=KIND, columns=COLUMNS, provenance=source)
     return tmp_path
 
@@ -392,7 +401,7 @@ def test_a_method_that_can_not_be_fitted_is_named_and_the_others_are_reported(fo
     assert reason.endswith("one regime is empty")
     assert f"GARCH K-Means is not reported: {reason}." in report["notes"]
     others = [name for name in report["strategies"] if name != "GARCH K-Means"]
-    assert len(others) == 5
+    assert len(others) == 14
     assert all(report["strategies"][name]["sharpe_interval"] for name in others)
     assert "GARCH K-Means" in (tmp_path / "backtest.html").read_text()
 

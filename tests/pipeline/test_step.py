@@ -3,6 +3,7 @@
 import io
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -76,6 +77,16 @@ def test_a_missing_file_is_named(tmp_path):
         make_config(Toy, file=tmp_path / "absent.toml")
 
 
+def test_the_settings_of_a_report_are_those_of_its_run(tmp_path):
+    file = tmp_path / "report.json"
+    file.write_text('{"provenance": {"config": {"n_paths": 7, "rate": 0.25}}}')
+    assert make_config(Toy, file=file, flags={"n_paths": 9}) == Toy(9, 0.25)
+    for text in ('{"provenance": {}}', "[]", '{"provenance": {"config": 3}}'):
+        file.write_text(text)
+        with pytest.raises(InputError, match=r"report.json: lacks provenance.config; give --config a TOML file"):
+            make_config(Toy, file=file)
+
+
 def test_a_bad_flag_is_named():
     with pytest.raises(InputError, match="--n-paths: n_paths must be at least 1, got -4"):
         make_config(Toy, flags={"n_paths": -4})
@@ -125,8 +136,14 @@ def test_a_flag_and_a_key_that_are_wrong_together_are_both_named(tmp_path):
 
 def test_the_help_of_a_setting_is_its_docstring():
     assert help_texts(Toy)["rate"] == help_texts(Toy)["name"] == "A share, or a word."
-    Silent = type("Silent", (Toy,), {"__doc__": "Says nothing."})
-    with pytest.raises(TypeError, match="Silent must say in its docstring what n_paths, rate, name, horizons is"):
+
+    @dataclass(frozen=True)
+    class Silent(Toy):
+        """Says nothing."""
+
+        volume: int = 3
+
+    with pytest.raises(TypeError, match="Silent must say in its docstring what volume is"):
         help_texts(Silent)
 
 
@@ -146,6 +163,48 @@ def test_a_file_of_a_windows_program_is_read(tmp_path):
     file = tmp_path / "toy.toml"
     file.write_bytes("n_paths = 7\r\n".encode("utf-8-sig"))
     assert make_config(Toy, file=file).n_paths == 7
+
+
+@dataclass(frozen=True)
+class Asked(Toy):
+    """What a file does not say.
+
+    Attributes
+    ----------
+    adjusted : bool or None
+        Yes or no.
+    order : str
+        Up or down.
+    """
+
+    adjusted: bool | None = None
+    order: Literal["up", "down"] = "up"
+
+
+def test_a_class_that_extends_another_has_its_settings_and_their_help():
+    assert help_texts(Asked)["rate"] == help_texts(Toy)["rate"]
+    read = read_flags(Asked, {"adjusted": ["no"], "order": ["down"], "n_paths": ["4"]})
+    assert make_config(Asked, flags=read) == Asked(4, adjusted=False, order="down")
+    assert read_flags(Asked, {"adjusted": ["yes"]}) == {"adjusted": True}
+    with pytest.raises(InputError, match="--adjusted must be yes or no, got 'true'; see --help"):
+        read_flags(Asked, {"adjusted": ["true"]})
+
+
+def test_a_setting_may_take_the_place_of_an_input(tmp_path, capsys):
+    seen = []
+
+    def run(config, inputs, output, report):
+        """Look."""
+        seen.append(sorted(inputs))
+        return "seen"
+
+    toy = Step(
+        "toy", Asked, inputs={"data": "in.parquet"}, output=f"{tmp_path}/o.json", run=run, instead={"adjusted": "data"}
+    )
+    assert (main(toy, []), main(toy, ["--adjusted", "yes"]), main(toy, ["--data", "x"])) == (0, 0, 0)
+    assert seen == [["data"], [], ["data"]]
+    assert main(toy, ["--adjusted", "no", "--data", "x"]) == 2
+    assert "--adjusted and --data: one takes the place of the other; give one of them" in capsys.readouterr().err
 
 
 words = st.sampled_from(

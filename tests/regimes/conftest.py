@@ -10,6 +10,7 @@ from companion.regimes import (
     EwmaKMeans,
     GarchKMeans,
     GaussianHmmFilter,
+    GjrKMeans,
     HarKMeans,
     JumpModelFilter,
     NeuralRegimeFilter,
@@ -27,6 +28,7 @@ def of_any_scale(**options):
 MAKERS = {
     "ewma": EwmaKMeans,
     "garch": GarchKMeans,
+    "gjr": GjrKMeans,
     "har": HarKMeans,
     "jump": JumpModelFilter,
     "hmm": lambda **options: GaussianHmmFilter(n_restarts=2, **options),

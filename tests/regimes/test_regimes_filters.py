@@ -18,6 +18,7 @@ from companion.regimes import (
     EwmaKMeans,
     GarchKMeans,
     GaussianHmmFilter,
+    GjrKMeans,
     RegimeDetector,
 )
 from companion.regimes._hidden_markov import HiddenMarkov
@@ -184,18 +185,27 @@ def test_ewma_is_the_closed_form_sum(market):
     assert np.exp(detector.transform(path)[-1, 0]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_garch_recursion_is_that_of_arch(market):
+@pytest.mark.parametrize(("maker_of", "falls"), [(GarchKMeans, 0), (GjrKMeans, 1)])
+def test_garch_recursion_is_that_of_arch(maker_of, falls, market):
     from arch import arch_model
 
     returns, regime = market
-    detector = GarchKMeans().fit(returns, regime)
+    detector = maker_of().fit(returns, regime)
     assert detector.scale_ == pytest.approx(np.sqrt(np.mean(returns**2)))
-    model = arch_model(returns[0] / detector.scale_, mean="Constant", vol="GARCH", p=1, q=1, rescale=False)
-    parameters = [detector.mean_, detector.omega_, detector.alpha_, detector.beta_]
+    model = arch_model(returns[0] / detector.scale_, mean="Constant", vol="GARCH", p=1, o=falls, q=1, rescale=False)
+    extra = [detector.gamma_] if falls else []
+    parameters = [detector.mean_, detector.omega_, detector.alpha_, *extra, detector.beta_]
     expected = model.fix(parameters).conditional_volatility ** 2
     found = np.exp(detector.transform(returns[0])[:, 0])
     np.testing.assert_allclose(found[500:-1], expected[501:], rtol=1e-4)
     assert found[-1] == pytest.approx(model.fix(parameters).forecast(horizon=1).variance.iloc[-1, 0], rel=1e-4)
+
+
+def test_falls_count_extra_in_a_gjr_garch_of_a_market_with_leverage(market):
+    detector = GjrKMeans().fit(*market)
+    assert detector.gamma_ > 0.0
+    fall, rise = (detector.transform([sign * 0.03])[0, 0] for sign in (-1.0, 1.0))
+    assert fall > rise
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ from studies import _study
 from studies._study import Study, main, run_study
 from studies.filter_scores import filter_scores
 from studies.target_ablation import target_ablation
+from studies.walk_forward import walk_forward_study
+from studies.walk_forward_levels import walk_forward_levels
 
-STUDIES = {make.__name__: make for make in (filter_scores, target_ablation)}
+STUDIES = {make().name: make for make in (filter_scores, target_ablation, walk_forward_study, walk_forward_levels)}
 
 
 def one_row(number):
@@ -59,7 +61,10 @@ def test_the_stored_table_is_of_this_configuration(name):
 
 def test_every_stored_table_has_a_study():
     assert set(study_names()) == set(STUDIES)
-    with pytest.raises(ValueError, match="name must be one of filter_scores, target_ablation, got 'tea_leaves'"):
+    with pytest.raises(
+        ValueError,
+        match="name must be one of filter_scores, target_ablation, walk_forward, walk_forward_levels, got 'tea_leaves'",
+    ):
         load_study("tea_leaves")
 
 
@@ -185,6 +190,12 @@ def refused(table, tmp_path, message):
         read_study(path)
 
 
+def put(table, kind, value):
+    """Put a value in the place of the second row's first of a kind."""
+    row = table["rows"][1]
+    row[next(name for name, there in row.items() if type(there) is kind)] = value
+
+
 @pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -195,11 +206,11 @@ def refused(table, tmp_path, message):
         (lambda t: t["card"].update(question=""), "card must hold title"),
         (lambda t: t["provenance"].pop("config"), "provenance must say the configuration"),
         (lambda t: t.update(rows=[]), "rows must be a list of at least one"),
-        (lambda t: t["rows"][1].update(auc=None), r"rows\[1\]: auc must be a float, got None"),
-        (lambda t: t["rows"][1].update(auc="high"), r"rows\[1\]: auc must be a float, got 'high'"),
-        (lambda t: t["rows"][1].update(auc=float("nan")), r"rows\[1\]: auc must be a float, got nan"),
-        (lambda t: t["rows"][1].update(seed=True), r"rows\[1\]: seed must be a int, got True"),
-        (lambda t: t["rows"][1].pop("auc"), r"rows\[1\] must have the columns"),
+        (lambda t: put(t, float, None), r"rows\[1\]: \w+ must be a float, got None"),
+        (lambda t: put(t, float, "high"), r"rows\[1\]: \w+ must be a float, got 'high'"),
+        (lambda t: put(t, float, float("nan")), r"rows\[1\]: \w+ must be a float, got nan"),
+        (lambda t: put(t, int, True), r"rows\[1\]: \w+ must be a int, got True"),
+        (lambda t: t["rows"][1].popitem(), r"rows\[1\] must have the columns"),
     ],
 )
 def test_a_damaged_table_is_refused_with_the_remedy(tmp_path, name, change, message):

@@ -1,0 +1,188 @@
+"""The runs of a sweep: what is made of each strategy, one by one or many at once, and what is kept of it."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import groupby, islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from companion._jit import compiled
+from companion.backtest._costs import Terms, check_terms
+from companion.backtest._engine import _DEFAULTS, _checked_weights, _rises, _trade
+from companion.backtest._kernel import Floats, measure
+from companion.backtest._performance import Performance
+from companion.backtest._readers import at, kind_of
+from companion.backtest._sweep_plan import Plan, Run
+from companion.backtest._walk_forward import WalkForwardResult, _of_test, walk_forward
+
+MOST_WEIGHTS = 4_000_000  # at a time, 32 MB
+NO_SEED = -1
+WHO = {"run": "int64", "strategy": "string", "parameters": "string", "seed": "int64", "failed": "string"}
+HOW = {field.name: "int64" if field.type is int else "float64" for field in fields(Performance)}
+
+Row = tuple[Any, ...]
+"""A value for each of `columns`."""
+
+
+class DisagreementError(ValueError):
+    """What a strategy says of many parameter sets at once is not what it says of one."""
+
+
+def sum_names(n_folds: int) -> list[str]:
+    """Columns with the sums over each fold of the returns in excess of cash, then those with the sums of squares."""
+    return [f"{what}_{fold}" for what in ("sum", "square") for fold in range(n_folds)]
+
+
+def columns(n_folds: int) -> dict[str, str]:
+    """Columns of a sweep and their types."""
+    return WHO | HOW | dict.fromkeys(["skewness", "kurtosis", *sum_names(n_folds)], "float64")
+
+
+def fold_sizes(n_returns: int, n_folds: int) -> NDArray[np.int64]:
+    """Returns in each fold: those of ``np.array_split``, the first longer by one where they can not be equal."""
+    return n_returns // n_folds + (np.arange(n_folds) < n_returns % n_folds)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan, and the closes that it is carried out on: all that a worker needs to know.
+
+    Raises
+    ------
+    ValueError
+        When there are too few closes for the plan, or the terms of trading can not be.
+    """
+
+    close: pd.Series
+    plan: Plan
+
+    def __post_init__(self) -> None:
+        first = self.plan.splitter.folds(len(self.close))[0].test.start
+        if len(self.test) <= 2 * self.plan.n_folds:
+            raise ValueError(
+                f"n_folds={self.plan.n_folds} asks for two returns in each, got {len(self.test)} test bars: lower it, "
+                f"or first_test={first}"
+            )
+        _ = self.terms
+
+    @property
+    def test(self) -> pd.Series:
+        """Closes of the test bars."""
+        return self.close.iloc[self.plan.splitter.first_test :]
+
+    @cached_property
+    def terms(self) -> Terms:
+        """Terms of trading on the test bars."""
+        trading = _of_test(self.plan.trading, len(self.close), len(self.test))
+        return check_terms(len(self.test), self.test.index, **_DEFAULTS | trading)
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Returns in each fold of the test bars, the first of which has none."""
+        return fold_sizes(len(self.test) - 1, self.plan.n_folds)
+
+
+def make_rows(job: Job, numbers: Iterable[int]) -> Iterator[Row]:
+    """Make runs; those of one strategy that can, in lots."""
+    runs = ((number, job.plan.run(number)) for number in numbers)
+    for maker, of_one in groupby(runs, lambda pair: pair[1].maker):
+        size = max(1, MOST_WEIGHTS // len(job.close)) if callable(getattr(maker, "positions", None)) else 1
+        while lot := list(islice(of_one, size)):
+            yield from _rows(job, lot)
+
+
+def _rows(job: Job, lot: Sequence[tuple[int, Run]]) -> Iterator[Row]:
+    """Rows of some runs of one strategy: together if it can; one by one if not, or if that fails."""
+    runs = [run for _, run in lot]
+    try:
+        outcomes = _together(job, runs) if len(runs) > 1 else [_alone(job, runs[0])]
+    except (MemoryError, DisagreementError):  # of the machine, and of the code: neither is a result
+        raise
+    except Exception as error:
+        if len(runs) > 1:
+            yield from (row for one in lot for row in _rows(job, [one]))
+            return
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        kinds = list(columns(job.plan.n_folds).values())[len(WHO) :]
+        outcomes = [(reason, *(0 if kind == "int64" else np.nan for kind in kinds))]
+    for (number, run), outcome in zip(lot, outcomes, strict=True):
+        seed = NO_SEED if run.seed is None else run.seed
+        yield number, run.maker.__qualname__, json.dumps(run.parameters), seed, *outcome
+
+
+def _alone(job: Job, run: Run) -> Row:
+    backtest = _walk(job, run).backtest
+    return _outcome(job, backtest.returns, backtest.position, backtest.turnover)
+
+
+def _walk(job: Job, run: Run) -> WalkForwardResult:
+    strategy, plan = run.make(), job.plan
+    kind, splitter = kind_of(strategy), plan.splitter
+    if kind.fitted == "never":  # one window does: what was said of a bar stays said
+        splitter = replace(splitter, refit_every=len(job.close))
+    rule = plan.rule if kind.gives_chaos else None
+    return walk_forward(job.close, strategy, splitter=splitter, rule=rule, **plan.trading)
+
+
+def _together(job: Job, runs: Sequence[Run]) -> list[Row]:
+    weights, rise, index = _positions(job, runs), _rises(job.test.to_numpy()), job.test.index
+    returns, held, turnover = np.empty((3, len(rise)))
+    outcomes = []
+    for run, row in zip(runs, weights, strict=True):
+        decided = _checked_weights(row, f"positions of {run.given}", rise.shape, index, job.terms)
+        _trade(rise, decided, job.terms, returns, held, turnover)
+        outcomes.append(_outcome(job, returns, held, turnover))
+    return outcomes
+
+
+def _positions(job: Job, runs: Sequence[Run]) -> Floats:
+    """Weights of many runs at the test bars; the first is held against the strategy alone, which sees no future."""
+    name, positions = runs[0].maker.__qualname__, runs[0].maker.positions  # type: ignore[attr-defined]
+    for run in runs:
+        run.make()  # says what is wrong with the parameters
+    weights = np.asarray(positions(job.close, [run.given for run in runs]), dtype=np.float64)
+    if weights.shape != (len(runs), len(job.close)):
+        raise DisagreementError(f"{name}.positions must have shape {(len(runs), len(job.close))}, got {weights.shape}")
+    weights = weights[:, -len(job.test) :]
+    alone = _walk(job, runs[0]).position.to_numpy()
+    if not np.array_equal(alone, weights[0]):
+        bar = int(np.argmax(alone != weights[0]))
+        raise DisagreementError(
+            f"{name}.positions must be what the strategy says by itself, got {weights[0, bar]} for {alone[bar]} at "
+            f"{at(job.test.index, bar)} with {runs[0].given}"
+        )
+    return weights
+
+
+def _outcome(job: Job, returns: Floats, held: Floats, turnover: Floats) -> Row:
+    """What is kept of a backtest of the test bars, from the column ``failed`` on."""
+    terms, earned, traded = job.terms, returns[1:], turnover[1:]
+    measured = measure(earned, terms.cash[1:], terms.bars_per_year, held[:-1], traded, terms.cost * traded)
+    of_folds = np.empty((2, len(job.sizes)))
+    moments = _moments(earned - terms.cash[1:], job.sizes, *of_folds)
+    return "", *measured, *moments, *of_folds.ravel()
+
+
+@compiled(nogil=True, error_model="numpy")
+def _moments(excess: Floats, sizes: NDArray[np.int64], sums: Floats, squares: Floats) -> tuple[float, float]:
+    """Fill `sums` and `squares` with those of each fold; return skewness and kurtosis, NaN of what never varies."""
+    sums[:], squares[:] = 0.0, 0.0
+    first = 0
+    for fold in range(sizes.size):
+        for value in excess[first : first + sizes[fold]]:
+            sums[fold] += value
+            squares[fold] += value * value
+        first += sizes[fold]
+    mean, second, third, fourth = sums.sum() / excess.size, 0.0, 0.0, 0.0
+    for value in excess:
+        square = (value - mean) ** 2
+        second += square
+        third += square * (value - mean)
+        fourth += square * square
+    second /= excess.size
+    return third / excess.size / second**1.5, fourth / excess.size / second**2

@@ -1,0 +1,85 @@
+"""The settings of a walk-forward backtest."""
+
+from dataclasses import dataclass
+
+from companion._checks import check_count, check_positive
+from companion.backtest import Trading
+from companion.pipeline._prices import PriceSettings
+
+
+@dataclass(frozen=True)
+class BacktestConfig(PriceSettings):
+    """Prices, bars, costs and the bootstrap.
+
+    Attributes
+    ----------
+    prices : str or None
+        Closes to backtest the shipped detectors on: sp500, or a file of dates and prices, CSV or Parquet. Without it,
+        the prices and the model are those of --regimes.
+    first_test : int
+        First bar that is traded, at least 250; the bars before only fit the baselines.
+    refit_every : int
+        Bars after which the baselines are fitted anew on all of the past, at least 1.
+    delay : int
+        Bars between the close that decides and the close that trades, 0 to 250.
+    cost_bp : float
+        One-way cost, in basis points of the notional traded, 0 to 1000.
+    half_spread_bp : float
+        Half of the spread, paid on top of the cost, in basis points of the notional traded, 0 to 1000.
+    cash_rate : float
+        Rate that cash earns, as a share a year, -0.5 to 0.5.
+    bars_per_year : float or None
+        Bars in a year, above 0, where the dates do not tell it.
+    target_volatility : float
+        Volatility a year that the volatility target and the desk aim at, as a share, above 0.
+    longest_gap : int
+        Days from one close to the next that the shipped detectors take for daily bars, at least 1.
+    n_resamples : int
+        Resamples of the bootstrap, at least 100.
+    seed : int
+        Seed of the bootstrap and of the fits, at least 0.
+    sha256 : str or None
+        SHA-256 that the prices (or the regimes) must have. A report holds it, so that a run that takes its settings
+        from there (--config backtest.json) is of the same prices, or refused.
+    """
+
+    prices: str | None = None
+    first_test: int = 1260
+    refit_every: int = 252
+    delay: int = 1
+    cost_bp: float = 10.0
+    half_spread_bp: float = 0.0
+    cash_rate: float = 0.0
+    bars_per_year: float | None = None
+    target_volatility: float = 0.1
+    longest_gap: int = 12
+    n_resamples: int = 1000
+    seed: int = 0
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("first_test", 250), ("refit_every", 1), ("delay", 0), ("n_resamples", 100), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.delay > 250:
+            raise ValueError(f"delay must be at most 250 bars, got {self.delay}")
+        for name in ("cost_bp", "half_spread_bp"):
+            if not 0 <= getattr(self, name) <= 1000:
+                raise ValueError(f"{name} must be 0 to 1000 basis points, got {getattr(self, name)}")
+        if not -0.5 <= self.cash_rate <= 0.5:
+            raise ValueError(f"cash_rate must be a share of -0.5 to 0.5 a year, got {self.cash_rate}")
+        for name in ("bars_per_year", "target_volatility"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
+        check_count("longest_gap", self.longest_gap)
+
+    def trading(self, year: float) -> Trading:
+        """What every strategy of the report pays, in a year of `year` bars."""
+        return Trading(
+            delay=self.delay,
+            cost_bp=self.cost_bp,
+            half_spread_bp=self.half_spread_bp,
+            cash_rate=self.cash_rate,
+            bars_per_year=year,
+        )
