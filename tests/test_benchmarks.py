@@ -55,7 +55,10 @@ FLOORS = {
         for scheme in ("Euler", "quadratic-exponential")
         for other, floor in (("NumPy, Euler", 5), ("hestonpy, Euler", 10), ("QuantLib, Euler, into arrays", 100))
     },
-    "backtest": {("1,000 sets x 5,031 bars", "NumPy, the same measures"): 1},
+    "backtest": {
+        ("1,000 sets x 5,031 bars", "NumPy, final equity alone"): 1,
+        ("1,000 sets x 5,031 bars", "vectorbt 1.2.0, final equity alone"): 10,
+    },
     "liquidity": {("1 GB of quotes", "DuckDB alone, every column"): 0.5},
     "target_position": {
         (case, "20 quantized products"): 1

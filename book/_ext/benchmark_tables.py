@@ -18,6 +18,8 @@ ORDER = (
     "neural_filter",
     "target_position",
     "liquidity",
+    "backtest",
+    "sweep",
     "roofline",
 )
 HEADINGS = ("Case", "Contender", "Median", "Against companion")

@@ -32,8 +32,12 @@ def results(
     with _this_process(threads) if scheduler is None else _cluster(scheduler) as (executor, n_threads):
         running = {executor.submit(function, job, number): number for number in islice(waiting, 2 * n_threads)}
         while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
+            done = wait(running, return_when=FIRST_COMPLETED).done
+            while done:
+                future = done.pop()
+                made = running.pop(future), future.result()
+                del future  # or a cluster would make it again, for nobody, when its worker is lost
+                yield made
                 running |= {executor.submit(function, job, number): number for number in islice(waiting, 1)}
 
 

@@ -7,7 +7,6 @@ from ._causality import CausalityReport as CausalityReport
 from ._causality import LookAheadError as LookAheadError
 from ._causality import assert_causal as assert_causal
 from ._costs import Trading as Trading
-from ._engine import backtest_table as backtest_table
 from ._engine import run_backtest as run_backtest
 from ._jump_strategy import CrossValidatedJumpModel as CrossValidatedJumpModel
 from ._notes import price_notes as price_notes
@@ -39,6 +38,7 @@ from ._strategies import buy_and_hold as buy_and_hold
 from ._sweep import open_sweep as open_sweep
 from ._sweep import sweep as sweep
 from ._sweep_result import SweepResult as SweepResult
+from ._table import backtest_table as backtest_table
 from ._volatility_strategies import VarianceRank as VarianceRank
 from ._volatility_strategies import VolatilityTarget as VolatilityTarget
 from ._walk_forward import WalkForwardResult as WalkForwardResult

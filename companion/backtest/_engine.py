@@ -25,10 +25,6 @@ notional, whose proceeds are cash; each compounds to its yearly rate. The trade 
 what there is, and ends exactly on target (`rebalance` in the kernel).
 """
 
-from collections.abc import Iterable
-from dataclasses import fields
-from typing import Unpack
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +32,6 @@ from numpy.typing import ArrayLike, NDArray
 from companion._checks import Floats, check_series
 from companion.backtest import _kernel
 from companion.backtest._costs import Terms, Trading, at_bar, check_index, check_terms
-from companion.backtest._performance import Performance
 from companion.backtest._result import BacktestResult
 
 
@@ -91,7 +86,7 @@ def run_backtest(
         Names the argument, and the date or bar, that holds a NaN, an infinity, a non-positive price, a weight beyond
         `max_leverage`, another shape or another index; or the dates are too few to count the bars of a year.
     """
-    prices, index = _checked_prices(close)
+    prices, index = checked_prices(close)
     terms = check_terms(
         prices.shape[-1],
         index,
@@ -104,11 +99,11 @@ def run_backtest(
         cash_rate=cash_rate,
         bars_per_year=bars_per_year,
     )
-    weights = _checked_weights(position, "position", prices.shape, index, terms)
+    weights = checked_weights(position, "position", prices.shape, index, terms)
     returns, held, turnover = (np.empty_like(prices) for _ in range(3))
-    arrays = (_rises(prices), weights, returns, held, turnover)
+    arrays = (rises(prices), weights, returns, held, turnover)
     for rise, decided, *written in zip(*map(np.atleast_2d, arrays), strict=True):
-        _trade(rise, decided, terms, *written)
+        trade(rise, decided, terms, *written)
     return BacktestResult(
         equity=np.asarray(np.cumprod(1.0 + returns, axis=-1), dtype=np.float64),
         returns=returns,
@@ -124,66 +119,23 @@ def run_backtest(
     )
 
 
-def backtest_table(
-    close: ArrayLike | pd.Series, positions: Iterable[ArrayLike | pd.Series], **trading: Unpack[Trading]
-) -> pd.DataFrame:
-    """Performance of many sequences of target weights on the same closing prices, one after the other.
-
-    Parameters
-    ----------
-    close : array_like or Series
-        Closing prices, shape (n_bars,).
-    positions : array_like or iterable
-        Shape (n_sets, n_bars), or anything that yields one set after another; nothing of a set is kept but its row, so
-        that a generator of any number of sets needs the memory of one.
-    **trading
-        As in `run_backtest`, with the same defaults.
-
-    Returns
-    -------
-    DataFrame
-        A row a set, a column a field of `Performance`: what ``run_backtest(close, position).performance()`` says.
-
-    Raises
-    ------
-    ValueError
-        As `run_backtest`; the position at fault is named with its number.
-    """
-    prices, index = _checked_prices(close)
-    if prices.ndim != 1 or prices.size < 3:
-        raise ValueError(f"close must have shape (n_bars,) with at least 3 bars, got {prices.shape}")
-    if hasattr(positions, "columns"):
-        raise ValueError("positions must be an array with a row a set, got a table: give positions.to_numpy().T")
-    terms = check_terms(prices.size, index, **_DEFAULTS | trading)
-    rise = _rises(prices)
-    returns, held, turnover = np.empty((3, prices.size))
-    rows = []
-    for number, position in enumerate(positions):
-        weights = _checked_weights(position, f"positions[{number}]", prices.shape, index, terms)
-        _trade(rise, weights, terms, returns, held, turnover)
-        traded = turnover[1:]
-        earned = (returns[1:], terms.cash[1:], terms.bars_per_year)
-        rows.append(_kernel.measure(*earned, held[:-1], traded, terms.cost * traded))
-    return pd.DataFrame(rows, columns=[field.name for field in fields(Performance)])
-
-
 #: What `run_backtest` takes for what is not given, so that it is said in one place.
-_DEFAULTS: Trading = run_backtest.__kwdefaults__  # type: ignore[assignment]
+DEFAULTS: Trading = run_backtest.__kwdefaults__  # type: ignore[assignment]
 
 
-def _trade(rise: Floats, decided: Floats, terms: Terms, *written: Floats) -> None:
+def trade(rise: Floats, decided: Floats, terms: Terms, *written: Floats) -> None:
     """The kernel's `trade` on these terms; `written` are its returns, held weights and turnover."""
     _kernel.trade(rise, decided, terms.cash, terms.delay, terms.cost, terms.spread, terms.fee, *written)
 
 
-def _rises(prices: Floats) -> Floats:
+def rises(prices: Floats) -> Floats:
     """Simple return of the asset over each bar, zero at bar 0."""
     rise = np.zeros_like(prices)
     rise[..., 1:] = np.diff(prices) / prices[..., :-1]
     return rise
 
 
-def _checked_prices(close: ArrayLike | pd.Series) -> tuple[Floats, pd.Index | None]:
+def checked_prices(close: ArrayLike | pd.Series) -> tuple[Floats, pd.Index | None]:
     """Prices as an array, and their index."""
     index = close.index if isinstance(close, pd.Series) else None
     prices = check_series(close, name="close")
@@ -192,7 +144,7 @@ def _checked_prices(close: ArrayLike | pd.Series) -> tuple[Floats, pd.Index | No
     return prices, index
 
 
-def _checked_weights(
+def checked_weights(
     position: ArrayLike | pd.Series, name: str, shape: tuple[int, ...], index: pd.Index | None, terms: Terms
 ) -> Floats:
     """Weights as an array of the shape of the prices that these terms allow."""

@@ -7,6 +7,7 @@ arrays that are checked before. Nothing is reordered for speed, so that the bits
 import math
 
 import numpy as np
+from numba import literal_unroll
 
 from companion._checks import Floats
 from companion._jit import compiled
@@ -121,6 +122,30 @@ def measure(
         paid,
         invested / n_bars,
     )
+
+
+@compiled(nogil=True, error_model="numpy")
+def measure_each(
+    rise: Floats,
+    weights: Floats,
+    cash: Floats,
+    year: float,
+    delay: int,
+    cost: float,
+    spread: float,
+    fee: float,
+    table: Floats,
+) -> None:
+    """Fill a row of `table` with the fields of `Performance` for each row of `weights`, both of as many rows."""
+    returns, held, turnover = np.empty_like(rise), np.empty_like(rise), np.empty_like(rise)
+    for row in range(weights.shape[0]):
+        trade(rise, weights[row], cash, delay, cost, spread, fee, returns, held, turnover)
+        traded = turnover[1:]
+        fields = measure(returns[1:], cash[1:], year, held[:-1], traded, cost * traded)
+        column = 0
+        for value in literal_unroll(fields):  # they are of several types
+            table[row, column] = value
+            column += 1  # noqa: SIM113 - numba unrolls no enumerate
 
 
 @compiled(nogil=True, error_model="numpy")

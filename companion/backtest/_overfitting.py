@@ -31,8 +31,10 @@ class Overfitting:
     ----------
     chosen : ndarray of shape (n_splits,)
         The strategy with the highest Sharpe ratio in sample, the first of several.
-    in_sample, out_of_sample : ndarray of shape (n_splits,)
-        Its yearly Sharpe ratio in either half.
+    in_sample : ndarray of shape (n_splits,)
+        Its yearly Sharpe ratio in the half that chose it.
+    out_of_sample : ndarray of shape (n_splits,)
+        And in the other half.
     logits : ndarray of shape (n_splits,)
         ``log(w / (1 - w))`` of its relative rank out of sample ``w = rank / (n_strategies + 1)``; strategies of equal
         ratio share their mean rank.

@@ -25,7 +25,13 @@ class BacktestResult:
         Weight of the asset held from each close to the next.
     turnover : ndarray
         Notional traded at each close, one way, in units of equity before the trade.
-    cost_bp, half_spread_bp, borrow_spread, short_fee : float
+    cost_bp : float
+        As given to `run_backtest`.
+    half_spread_bp : float
+        As given to `run_backtest`.
+    borrow_spread : float
+        As given to `run_backtest`.
+    short_fee : float
         As given to `run_backtest`.
     cash_rate : float or ndarray
         As given to `run_backtest`; an array if a rate for each bar was.

@@ -19,7 +19,7 @@ from companion.backtest._sweep_files import SWEEPS, encode_block, source_of
 from companion.backtest._sweep_plan import Grid, Maker, Plan
 from companion.backtest._sweep_result import SweepResult
 from companion.backtest._sweep_runs import Job
-from companion.backtest._walk_forward import YEARLY, _closes
+from companion.backtest._walk_forward import YEARLY, checked_closes
 
 
 def sweep(
@@ -101,7 +101,7 @@ def sweep(
     >>> result.deflated_sharpe_ratio < 0.95
     True
     """
-    job = Job(_closes(prices), Plan(strategies, seeds, splitter, rule, trading, n_folds, block))
+    job = Job(checked_closes(prices), Plan(strategies, seeds, splitter, rule, trading, n_folds, block))
     with ResumableFolder(folder, SWEEPS, source_of(job)) as place:
         place.fill(encode_block, job, scheduler=scheduler, threads=1, report=report)
         place.finish()

@@ -27,8 +27,10 @@ class SweepResult:
         A row a run, in the order of the plan: ``strategy``, ``parameters`` (JSON), ``seed`` (-1 for none), ``failed``
         (why; empty where it did not), the fields of `Performance`, and ``skewness`` and ``kurtosis`` of the returns in
         excess of cash. What is undefined is NaN.
-    sums, squares : ndarray of shape (n_runs, n_folds)
-        Sums over each fold of the returns in excess of cash, and of their squares.
+    sums : ndarray of shape (n_runs, n_folds)
+        Sums over each fold of the returns in excess of cash.
+    squares : ndarray of shape (n_runs, n_folds)
+        Sums of their squares.
     provenance : mapping
         What made the runs: the whole plan, the hashes of prices and code, and the versions.
     """

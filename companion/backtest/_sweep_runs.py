@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from companion._jit import compiled
 from companion.backtest._costs import Terms, check_terms
-from companion.backtest._engine import _DEFAULTS, _checked_weights, _rises, _trade
+from companion.backtest._engine import DEFAULTS
 from companion.backtest._kernel import Floats, measure
 from companion.backtest._performance import Performance
 from companion.backtest._readers import at, kind_of
 from companion.backtest._sweep_plan import Plan, Run
-from companion.backtest._walk_forward import WalkForwardResult, _of_test, walk_forward
+from companion.backtest._table import trade_each
+from companion.backtest._walk_forward import WalkForwardResult, of_test, walk_forward
 
 MOST_WEIGHTS = 4_000_000  # at a time, 32 MB
 NO_SEED = -1
@@ -78,8 +79,8 @@ class Job:
     @cached_property
     def terms(self) -> Terms:
         """Terms of trading on the test bars."""
-        trading = _of_test(self.plan.trading, len(self.close), len(self.test))
-        return check_terms(len(self.test), self.test.index, **_DEFAULTS | trading)
+        trading = of_test(self.plan.trading, len(self.close), len(self.test))
+        return check_terms(len(self.test), self.test.index, **DEFAULTS | trading)
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
@@ -130,14 +131,10 @@ def _walk(job: Job, run: Run) -> WalkForwardResult:
 
 
 def _together(job: Job, runs: Sequence[Run]) -> list[Row]:
-    weights, rise, index = _positions(job, runs), _rises(job.test.to_numpy()), job.test.index
-    returns, held, turnover = np.empty((3, len(rise)))
-    outcomes = []
-    for run, row in zip(runs, weights, strict=True):
-        decided = _checked_weights(row, f"positions of {run.given}", rise.shape, index, job.terms)
-        _trade(rise, decided, job.terms, returns, held, turnover)
-        outcomes.append(_outcome(job, returns, held, turnover))
-    return outcomes
+    names = (f"positions of {run.given}" for run in runs)
+    named = zip(names, _positions(job, runs), strict=True)
+    traded = trade_each(job.test.to_numpy(), job.test.index, job.terms, named)
+    return [_outcome(job, *written) for written in traded]
 
 
 def _positions(job: Job, runs: Sequence[Run]) -> Floats:

@@ -102,7 +102,7 @@ def walk_forward(
         names the window, its dates and the reason); a strategy whose earlier answers change when later bars are added
         (`assert_causal` looks harder), or that needs no rule and is given one.
     """
-    close, kind = _closes(prices), kind_of(strategy)
+    close, kind = checked_closes(prices), kind_of(strategy)
     if rule is not None and not kind.gives_chaos:
         raise ValueError(f"rule must be left out with {kind.name}, which decides the weights itself, got {rule!r}")
     if kind.fitted == "before":
@@ -118,7 +118,7 @@ def walk_forward(
     return WalkForwardResult(
         position=position,
         p_chaos=said.rename("p_chaos") if kind.gives_chaos else None,
-        backtest=run_backtest(close.iloc[splitter.first_test :], position, **_of_test(trading, len(close), len(said))),
+        backtest=run_backtest(close.iloc[splitter.first_test :], position, **of_test(trading, len(close), len(said))),
         audit=audit,
         fit_first=np.repeat(audit["fit_first"].to_numpy(), lengths),
         fit_last=np.repeat(audit["fit_last"].to_numpy(), lengths),
@@ -126,7 +126,7 @@ def walk_forward(
     )
 
 
-def _closes(prices: ArrayLike | pd.Series) -> pd.Series:
+def checked_closes(prices: ArrayLike | pd.Series) -> pd.Series:
     """Closes as a Series of floats, or an error that names the first bad one."""
     if isinstance(prices, pd.Series) and isinstance(prices.index, pd.DatetimeIndex):
         return datasets.check_prices(prices, source="prices").astype(np.float64)
@@ -210,7 +210,7 @@ def _audit(kind: Kind, folds: list[Fold], splitter: WalkForward, index: pd.Index
     return audit
 
 
-def _of_test(trading: Trading, n_bars: int, n_test: int) -> Trading:
+def of_test(trading: Trading, n_bars: int, n_test: int) -> Trading:
     """The trading of the test bars: a cash rate per bar of all prices is cut to them."""
     rates: Any = trading.get("cash_rate", 0.0)
     if np.shape(rates) != (n_bars,):

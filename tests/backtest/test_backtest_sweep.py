@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dask_processes import wait_for, workers
+from dask_processes import results_kept, wait_for, workers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -234,6 +234,7 @@ def test_a_worker_that_is_killed_costs_its_run_only(tmp_path, monkeypatch, clust
 
     def kill(done, total):
         if done == total - 1:
+            wait_for(lambda: not results_kept(address))
             os.kill(int((tmp_path / "marks" / "waiting").read_text()), signal.SIGKILL)
 
     result = sweep(CLOSE, strategies, folder=tmp_path / "s", splitter=ONCE, scheduler=address, report=kill)

@@ -184,12 +184,12 @@ def test_the_operator_itself_checks_bounds(name):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("backend", ["cpu", "chunked"])
-def test_long_sequences_stay_finite(dtype, backend):
-    inputs = make_inputs(1, 4, 100_000, 2, dtype=dtype)
-    constant = torch.tensor([1e-6, 1.0, 1e3], dtype=dtype)[:, None].expand(3, 100_000)
-    order = torch.randperm(100_000, generator=torch.Generator().manual_seed(0))
-    mixed = torch.logspace(-6, 3, 100_000, dtype=dtype)[order]
+@pytest.mark.parametrize(("backend", "length"), [("cpu", 100_000), ("chunked", 20_000)])  # 312 chunks say it all
+def test_long_sequences_stay_finite(dtype, backend, length):
+    inputs = make_inputs(1, 4, length, 2, dtype=dtype)
+    constant = torch.tensor([1e-6, 1.0, 1e3], dtype=dtype)[:, None].expand(3, length)
+    order = torch.randperm(length, generator=torch.Generator().manual_seed(0))
+    mixed = torch.logspace(-6, 3, length, dtype=dtype)[order]
     inputs["delta"] = torch.cat([constant, mixed[None]])[None]
     del inputs["delta_bias"]
     result = outputs_and_gradients(inputs, backend=backend, softplus=False)

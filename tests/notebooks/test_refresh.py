@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
@@ -89,16 +90,18 @@ EMPTY = {"cell_type": "markdown", "metadata": {}, "source": ""}
         (with_cells({**EMPTY, "id": "same"}, {**EMPTY, "id": "same"}), "two cells share the id 'same'"),
     ],
 )
-def test_what_is_no_notebook_is_one_clear_line_and_nothing_runs(tmp_path: Path, text: str | None, words: str) -> None:
+def test_what_is_no_notebook_is_one_clear_line_and_nothing_runs(
+    refresh_tool: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str | None, words: str
+) -> None:
     good = write(tmp_path / "good.ipynb", "1")
     before = good.read_bytes()
     bad = tmp_path / "bad.ipynb"
     if text is not None:
         bad.write_text(text)
-    run = refresh(good, bad, cwd=tmp_path)
-    assert run.returncode == 2
-    assert run.stdout == ""
-    assert run.stderr.count("\n") == 1
-    assert run.stderr.startswith(f"refresh: {bad}: ")
-    assert words in run.stderr
+    assert refresh_tool.main([str(good), str(bad)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert said.err.startswith(f"refresh: {bad}: ")
+    assert words in said.err
     assert good.read_bytes() == before

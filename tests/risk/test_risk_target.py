@@ -51,13 +51,14 @@ def spread(low, high):
 
 
 PRICED = {"equity": spread(4, 8), "bid": spread(-2, 4)}
+PLACES, STEPS = st.integers(2, 18), st.integers(1, 50)
+LIMITS = [st.none() | spread(*powers) for powers in ((-6, 0), (1, 8), (-4, 3), (4, 9))]  # made once: making is slow
 
 
 @st.composite
 def instruments(draw):
-    places, steps = draw(st.integers(2, 18)), draw(st.integers(1, 50))
-    limits = [draw(st.none() | spread(*powers)) for powers in ((-6, 0), (1, 8), (-4, 3), (4, 9))]
-    return InstrumentRules(places, Decimal(steps).scaleb(-places), *limits)
+    places, steps = draw(PLACES), draw(STEPS)
+    return InstrumentRules(places, Decimal(steps).scaleb(-places), *map(draw, LIMITS))
 
 
 CONFIGS = st.builds(
@@ -88,6 +89,9 @@ EXTREMES = {
     **dict.fromkeys(("equity", "bid", "ask", "last_close"), AMOUNTS),
 }
 
+TENTHS = st.integers(0, 9)
+BROKEN = st.lists(st.sampled_from(sorted(EXTREMES)), min_size=1, max_size=3, unique=True)
+
 
 @st.composite
 def markets(draw):
@@ -95,8 +99,8 @@ def markets(draw):
     market = {name: draw(values) for name, values in HEALTHY.items()}
     market["ask"] = market["bid"] * (1 + market.pop("width"))
     market["last_close"] = market["bid"] * Decimal(repr(market["last_close"]))
-    if draw(st.integers(0, 9)) < 3:
-        names = draw(st.lists(st.sampled_from(sorted(EXTREMES)), min_size=1, max_size=3, unique=True))
+    if draw(TENTHS) < 3:
+        names = draw(BROKEN)
         market |= {name: draw(EXTREMES[name]) for name in names}
     return market
 

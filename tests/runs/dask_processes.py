@@ -44,6 +44,14 @@ def workers(address):
         return client.nthreads()
 
 
+def results_kept(address):
+    """Results that the workers of the cluster still hold for somebody."""
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        return [key for keys in client.has_what().values() for key in keys]
+
+
 def wait_for(holds, seconds=300):
     """Wait until ``holds()``."""
     end = time.monotonic() + seconds
