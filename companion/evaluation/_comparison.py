@@ -1,6 +1,7 @@
 """Detectors side by side on one market, each against the truth, against the others and against the best observer."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -178,19 +179,22 @@ def compare_detectors(
         raise ValueError(f"seed must differ from train_seed, got {seed}: no detector may see the paths it is scored on")
     paths = market.simulate(n_paths=n_paths, n_steps=n_bars, seed=seed)
     best = BayesCeiling(market).fit(paths.log_returns)
-    posterior = best.predict_proba(paths.log_returns) if ceiling is None else np.asarray(ceiling, dtype=np.float64)
-    if posterior.shape != (n_paths, n_bars, 2):
-        raise ValueError(f"ceiling must have shape {(n_paths, n_bars, 2)}, got {posterior.shape}")
-    ready = _fitted(market, detectors, train_seed)
+    if ceiling is not None and np.shape(ceiling) != (n_paths, n_bars, 2):
+        raise ValueError(f"ceiling must have shape {(n_paths, n_bars, 2)}, got {np.shape(ceiling)}")
+    with ThreadPoolExecutor(max_workers=1) as beside:  # the particle filter leaves the other detectors a core
+        watch = beside.submit(best.predict_proba, paths.log_returns) if ceiling is None else None
+        ready = _fitted(market, detectors, train_seed)
+        p_chaos = {name: reader.predict_proba(paths.log_returns)[..., 1] for name, reader in ready.items()}
+        posterior = np.asarray(ceiling, dtype=np.float64) if watch is None else watch.result()
     warm_up = max([best.warm_up, *(detector.warm_up for detector in ready.values())])
     base_rate = float(market.stationary[1])
 
-    def forecast(reader: RegimeFilter | BayesCeiling, p_chaos: Floats) -> Forecast:
-        held = hysteresis(p_chaos, enter_chaos=reader.enter_chaos, leave_chaos=reader.leave_chaos)
-        warm = p_chaos[:, warm_up:]
+    def forecast(reader: RegimeFilter | BayesCeiling, chaos: Floats) -> Forecast:
+        held = hysteresis(chaos, enter_chaos=reader.enter_chaos, leave_chaos=reader.leave_chaos)
+        warm = chaos[:, warm_up:]
         return Forecast(warm, (warm > base_rate).astype(np.int8), held[:, warm_up:])
 
-    said = {name: forecast(reader, reader.predict_proba(paths.log_returns)[..., 1]) for name, reader in ready.items()}
+    said = {name: forecast(reader, p_chaos[name]) for name, reader in ready.items()}
     said[CEILING] = forecast(best, posterior[..., 1])
     return Comparison(paths.regime[:, 1 + warm_up :], said, seed)
 

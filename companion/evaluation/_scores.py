@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from companion._checks import check_count
+from companion._jit import compiled
 from companion.evaluation._intervals import Floats, counted
 
 _ALL = np.ones((1, 1))
@@ -51,13 +52,26 @@ def _auc(regime: ArrayLike, score: ArrayLike, counts: Floats) -> Floats:
     path = np.broadcast_to(np.arange(len(truth))[:, None], truth.shape)[truth]
     order = np.argsort(values[truth])
     chaos, path = values[truth][order], path[order]
-    wins = np.empty((len(truth), len(truth)))
+    wins = np.zeros((len(truth), len(truth)))
     for j, (true_path, path_values) in enumerate(zip(truth, values, strict=True)):
-        stable = np.sort(path_values[~true_path])
-        twice = np.searchsorted(stable, chaos, side="left") + np.searchsorted(stable, chaos, side="right")
-        wins[:, j] = np.bincount(path, weights=twice, minlength=len(truth))
+        _add_half_wins(chaos, path, np.sort(path_values[~true_path]), wins[j])
     pairs = 2.0 * (counts @ truth.sum(axis=1)) * (counts @ (~truth).sum(axis=1))
-    return _ratio(((counts @ wins) * counts).sum(axis=1), pairs)
+    return _ratio(((counts @ wins.T) * counts).sum(axis=1), pairs)
+
+
+@compiled()
+def _add_half_wins(chaos: Floats, path: NDArray[np.int64], stable: Floats, wins: Floats) -> None:
+    """Add to `wins`, by path, two for each stable bar that a bar of chaos is above and one for each that it equals.
+
+    Both kinds of bars ascend.
+    """
+    below = equal = 0
+    for bar in range(len(chaos)):
+        while below < len(stable) and stable[below] < chaos[bar]:
+            below += 1
+        while equal < len(stable) and stable[equal] <= chaos[bar]:
+            equal += 1
+        wins[path[bar]] += below + equal
 
 
 @counted(_auc)

@@ -18,7 +18,7 @@ from companion._jit import compiled
 from companion.heston._switching import RegimeSwitchingHeston
 from companion.heston.kernels._blocks import for_blocks
 from companion.heston.kernels._elementary import KERNEL
-from companion.heston.kernels._particles import draw, guide, move, switch, weigh
+from companion.heston.kernels._particles import draw, guide, move, sum_up, switch, weigh
 from companion.heston.kernels._random import key_from_seed, uniform_pair
 from companion.heston.kernels._regime_scheme import BURN_IN_BARS
 
@@ -166,6 +166,4 @@ def _filter_path(
             move(params[k], dt / substeps, noise, variance[k], mean[k], power[k])
         if bar >= 0:
             log_likelihood[bar] = weigh(returns[bar], weight, mean, power, jump_rate, jump_size, scratch)
-            sample_size[bar] = 1.0 / (weight * weight).sum()
-            for k in range(n_regimes):
-                probability[bar, k] = min(weight[k].sum(), 1.0)  # rounding
+            sample_size[bar] = sum_up(weight, probability[bar])

@@ -1,7 +1,9 @@
 """MarketMamba: log returns in, a latent state of the market out, one bar at a time or whole paths at once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -151,19 +153,37 @@ def load_pretrained(name: str = "market") -> MarketMamba:
     return MarketMamba.load(_PRETRAINED / f"{name}.safetensors")
 
 
-def latents(model: MarketMamba, log_returns: ArrayLike, *, batch: int = 32) -> NDArray[np.float32]:
+def latents(model: MarketMamba, log_returns: ArrayLike, *, batch: int = 8) -> NDArray[np.float32]:
     """Latents of log returns (n_bars,) or (n_paths, n_bars): float32 of shape (…, n_bars, d_model)."""
     return _apply(model, model.latent, log_returns, batch).to(torch.float32).numpy()
 
 
-def forecasts(model: MarketMamba, log_returns: ArrayLike, *, batch: int = 32) -> NDArray[np.float64]:
+def forecasts(model: MarketMamba, log_returns: ArrayLike, *, batch: int = 8) -> NDArray[np.float64]:
     """Forecasts at every bar, by default of `future_log_variance`: float64 of shape (…, n_bars, n_horizons)."""
     return _apply(model, model.forward, log_returns, batch).to(torch.float64).numpy()
 
 
-@torch.no_grad()
 def _apply(model: MarketMamba, function: Callable[[Tensor], Tensor], log_returns: ArrayLike, batch: int) -> Tensor:
     features = torch.from_numpy(inputs_of(model.config, check_log_returns(log_returns))).to(model.precision)
     paths = features if features.ndim == 3 else features[None]
-    result = torch.cat([function(part) for part in paths.split(check_count("batch", batch))])
+    result = torch.cat(_each(function, paths.split(check_count("batch", batch))))
     return result if features.ndim == 3 else result[0]
+
+
+def _each(function: Callable[[Tensor], Tensor], parts: Sequence[Tensor]) -> list[Tensor]:
+    """`function` of each part, without gradients, a thread a part: several threads within a part wait for each other.
+
+    PyTorch counts its threads a thread: a worker sets one for itself, and what the caller has stays as it is.
+    """
+    threads = min(torch.get_num_threads(), len(parts))
+    if threads == 1:
+        return [_without_gradients(function, part) for part in parts]
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        results = list(pool.map(partial(_without_gradients, function), parts))
+    torch.set_num_threads(torch.get_num_threads())  # what a thread that is yet to start begins with
+    return results
+
+
+@torch.no_grad()
+def _without_gradients(function: Callable[[Tensor], Tensor], part: Tensor) -> Tensor:
+    return function(part)

@@ -1,4 +1,4 @@
-"""The compiled steps of the particle filter of a regime-switching market: switch, draw, guide, move, weigh."""
+"""The compiled steps of the particle filter of a regime-switching market: switch, draw, guide, move, weigh, sum up."""
 
 import math
 
@@ -20,24 +20,30 @@ Array = NDArray[np.float64]
 def switch(u: Array, weight: Array, variance: Array, transition: Array, scratch: Array) -> None:
     """Move the regime and resample: systematically, within each regime that is arrived in.
 
-    `weight`, `variance`, `scratch` are (n_regimes, n); `u` holds a uniform a regime.
+    `weight`, `variance`, `scratch` are (n_regimes, n); `u` holds a uniform a regime. Target j of a regime is u + j
+    spacings; a particle fills the targets that its weight covers. Each marks the first of them, and one that covers
+    none is overwritten by the next: no branch, since one on random weights is mispredicted half of the time.
     """
     n_regimes, n = variance.shape
+    source, mark = variance.reshape(-1), np.empty(n + 1, np.int64)
     before = np.empty(n_regimes)
     for old in range(n_regimes):
         before[old] = weight[old].sum()
     for new in range(n_regimes):
         spacing = (before * transition[:, new]).sum() / n
-        old, source, target = 0, 0, u[new] * spacing
-        covered = weight[0, 0] * transition[0, new]
+        per_spacing = 1.0 / spacing if spacing > SMALLEST_RATE else 0.0
+        covered, filled, last, first = 0.0, 0, 0, 1.0 - u[new]
+        mark[:] = 0
+        for old in range(n_regimes):
+            share, rate = weight[old], transition[old, new]
+            for i in range(n):
+                mark[filled] = old * n + i
+                covered += share[i] * rate
+                filled = min(int(covered * per_spacing + first), n)
+        arrived = scratch[new]
         for j in range(n):
-            while covered < target and not (old == n_regimes - 1 and source == n - 1):
-                source += 1
-                if source == n:
-                    old, source = old + 1, 0
-                covered += weight[old, source] * transition[old, new]
-            scratch[new, j] = variance[old, source]
-            target += spacing
+            last = max(last, mark[j])
+            arrived[j] = source[last]
     variance[:] = scratch
     for new in range(n_regimes):
         weight[new] = (before * transition[:, new]).sum() / n
@@ -88,11 +94,16 @@ def guide(
     the return was a jump it says nothing of the noise, so the shift shrinks with the probability of that.
     """
     mu, kappa, theta, _, rho, _ = params
-    substeps = noise.shape[0]
-    still, decay = 1.0, exp(-0.5 * kappa * dt)
+    substeps, n = noise.shape[0], len(variance)
+    still, decay, root = 1.0, exp(-0.5 * kappa * dt), math.sqrt(noise.shape[0])
     narrow = math.sqrt(1.0 - rho * rho)
     log_narrow = log(narrow)
-    for j in range(len(variance)):
+    total, shift = np.zeros(n), np.empty(n)
+    # Particles are the inner loop: it becomes vector instructions, which a loop over a few substeps would not.
+    for sub in range(substeps):
+        for j in range(n):
+            total[j] += noise[sub, j]
+    for j in range(n):
         plus = theta + decay * (max(variance[j], VARIANCE_FLOOR) - theta)
         y = (observed - (mu - 0.5 * plus) * dt) / math.sqrt(plus * dt)
         if jump_rate > 0.0:
@@ -101,14 +112,13 @@ def guide(
             still = 1.0 / (1.0 + jump_rate / ((1.0 - jump_rate) * jumped))
             narrow = math.sqrt(1.0 - still * rho * rho)
             log_narrow = log(narrow)
-        total = 0.0
-        for sub in range(substeps):
-            total += noise[sub, j]
-        before = total / math.sqrt(substeps)
+        before = total[j] / root
         after = still * rho * y + narrow * before
-        for sub in range(substeps):
-            noise[sub, j] += (after - before) / math.sqrt(substeps)
+        shift[j] = (after - before) / root
         log_weight[j] = 0.5 * (before * before - after * after) + log_narrow
+    for sub in range(substeps):
+        for j in range(n):
+            noise[sub, j] += shift[j]
 
 
 @compiled(**KERNEL)
@@ -120,9 +130,10 @@ def move(params: Array, h: float, noise: Array, variance: Array, mean: Array, po
     mu, kappa, theta, xi, rho, _ = params
     mean[:], power[:] = 0.0, 0.0
     for sub in range(noise.shape[0]):
+        normals = noise[sub]
         for j in range(len(variance)):
             plus = max(variance[j], VARIANCE_FLOOR)
-            shock = math.sqrt(plus * h) * noise[sub, j]
+            shock = math.sqrt(plus * h) * normals[j]
             mean[j] += (mu - 0.5 * plus) * h + rho * shock
             power[j] += plus * h * (1.0 - rho * rho)
             variance[j] += kappa * (theta - plus) * h + xi * shock
@@ -144,3 +155,16 @@ def weigh(
     total = weight.sum()
     weight /= total
     return largest + log(total)
+
+
+@compiled(**KERNEL)
+def sum_up(weight: Array, probability: Array) -> float:
+    """Fill `probability`, (n_regimes,), from the normalized weights; the effective sample size."""
+    squares = 0.0
+    for k in range(len(weight)):
+        total = 0.0
+        for w in weight[k]:
+            total += w
+            squares += w * w
+        probability[k] = min(total, 1.0)  # rounding
+    return 1.0 / squares
