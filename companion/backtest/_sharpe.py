@@ -4,6 +4,7 @@ Bailey and López de Prado (2012, 2014). Returns are taken as independent; `perf
 papers write ratios per bar; here they are yearly, like all of the book, and only a track record is counted in bars.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -169,7 +170,7 @@ def expected_max_sharpe(n_trials: float, spread: float) -> float:
         raise ValueError(f"spread must be finite and not negative, got {spread}")
     if n_trials == 1.0:
         return 0.0
-    typical, rare = ndtri(1.0 - 1.0 / n_trials), ndtri(1.0 - 1.0 / (n_trials * np.e))
+    typical, rare = ndtri(1.0 - 1.0 / n_trials), ndtri(1.0 - 1.0 / (n_trials * math.e))
     return float(spread * ((1.0 - np.euler_gamma) * typical + np.euler_gamma * rare))
 
 
