@@ -16,6 +16,7 @@ STEPS = {
     "fit-detector": "fit the detector that ships with the package to its model",
     "extract-regimes": "read the regimes of a price series, day by day",
     "backtest-walkforward": "backtest detectors on prices, beside what needs none",
+    "sweep-strategies": "try many strategies on prices, and say what luck the best one had",
 }
 COMMANDS = {name: (f"companion.pipeline.{name.replace('-', '_')}:APP", summary) for name, summary in STEPS.items()}
 COMMANDS["doctor"] = ("companion.doctor:main", "say what is installed, what is missing and how to get it")

@@ -22,9 +22,8 @@ from companion.backtest import (
     run_backtest,
     walk_forward,
 )
-from companion.datasets import bars_per_year, log_returns
+from companion.datasets import log_returns
 from companion.desk import Desk
-from companion.errors import InputError
 from companion.pipeline._backtest_settings import BacktestConfig
 from companion.pipeline._prices import check_daily
 from companion.pipeline._step import Report
@@ -105,7 +104,7 @@ class Contest:
         self.close, self.config, self.rule = close, config, rule
         self.splitter = WalkForward(config.first_test, config.refit_every)
         self.tested = close.iloc[config.first_test :]
-        self.year = self._year(self.tested)
+        self.year = config.year(self.tested)
         self.trading = config.trading(self.year)
         self.tried: dict[str, Tried] = {}
         self.failed: dict[str, str] = {}
@@ -114,7 +113,7 @@ class Contest:
     def run(self, report: Report, *, model: Any = None) -> None:
         """Try everyone; `model` takes the place of the shipped Mamba K-Means."""
         past = self.close.iloc[: self.config.first_test]  # what is known when the first position is taken
-        target = VolatilityTarget(self.config.target_volatility, bars_per_year=self._year(past))
+        target = VolatilityTarget(self.config.target_volatility, bars_per_year=self.config.year(past))
         work: dict[str, Callable[[Report], None]] = {
             name: partial(self._callable, name, strategy)
             for name, strategy in ((HOLD, buy_and_hold), (TARGET, target), (AVERAGE, MovingAverage(200)))
@@ -134,13 +133,6 @@ class Contest:
             except ValueError as error:  # these prices show this one no two regimes, say; the others go on
                 self.failed[name] = str(error)
             progress(1, 1)
-
-    def _year(self, close: pd.Series) -> float:
-        """Bars a year: as set, or as the dates have it."""
-        try:
-            return self.config.bars_per_year or bars_per_year(close)
-        except InputError as error:
-            raise InputError(str(error).replace("bars_per_year as a number", "--bars-per-year")) from error
 
     def _callable(self, name: str, strategy: Any, progress: Report) -> None:
         result = walk_forward(self.close, strategy, splitter=self.splitter, progress=progress, **self.trading)

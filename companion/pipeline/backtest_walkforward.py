@@ -46,9 +46,7 @@ def run(config: BacktestConfig, inputs: Mapping[str, Path], output: Path, report
             f"{identity['file']}: sha256 is {identity['sha256']}, not {config.sha256}: give the file that was used "
             f"then, or leave sha256 out"
         )
-    need = config.first_test + max(config.refit_every, config.delay + 250)
-    if len(close) < need:
-        raise InputError(f"{identity['file']}: {len(close)} bars, but these settings need {need}; lower first_test")
+    config.check_bars(len(close), identity["file"])
     contest = Contest(close, config, rule)
     contest.run(report, model=model)
     summary = {
