@@ -15,9 +15,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from companion._checks import Floats, as_paths, check_count
-from companion._jit import compiled
 from companion.backtest._engine import run_backtest
 from companion.backtest._splitter import WalkForward
+from companion.regimes._jumps import cheapest_states, excess_cost
 
 #: Leading bars whose averages are not full.
 WARM_UP = 60
@@ -181,7 +181,7 @@ def _descend(z: Floats, chaos: NDArray[np.bool_], penalty: float) -> tuple[float
         for state in (0, 1):
             if (chaos == state).any():
                 centers[state] = z[chaos == state].mean(axis=0)
-        before, chaos = chaos, _cheapest(_excess(_evidence(z, centers), penalty), penalty)
+        before, chaos = chaos, cheapest_states(_evidence(z, centers), penalty)
         if np.array_equal(before, chaos):
             break
     loss = 0.5 * ((z - centers[chaos.astype(np.intp)]) ** 2).sum()
@@ -196,25 +196,4 @@ def _evidence(z: Floats, centers: Floats) -> Floats:
 def _online(features: Floats, fit: Fit, penalty: float) -> Floats:
     """1 where the cheapest sequence of states so far ends in chaos."""
     z = (features - fit.mean) / fit.scale
-    return (_excess(_evidence(z, fit.centers), penalty) > 0.0).astype(np.float64)
-
-
-@compiled()
-def _excess(evidence: Floats, penalty: float) -> Floats:
-    """By how much the cheapest sequence that ends in the stable state costs more than that which ends in chaos."""
-    excess = np.empty(len(evidence))
-    last = 0.0
-    for bar in range(len(evidence)):
-        last = min(max(last, -penalty), penalty) + evidence[bar]
-        excess[bar] = last
-    return excess
-
-
-@compiled()
-def _cheapest(excess: Floats, penalty: float) -> NDArray[np.bool_]:
-    """The cheapest sequence of all bars, backwards: a state was entered where its rival was cheaper by the penalty."""
-    chaos = np.empty(len(excess), dtype=np.bool_)
-    chaos[-1] = excess[-1] > 0.0
-    for bar in range(len(excess) - 2, -1, -1):
-        chaos[bar] = excess[bar] >= -penalty if chaos[bar + 1] else excess[bar] > penalty
-    return chaos
+    return (excess_cost(_evidence(z, fit.centers), penalty) > 0.0).astype(np.float64)

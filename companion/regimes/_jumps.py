@@ -108,23 +108,25 @@ def _descend(z: Floats, centers: Floats, penalty: float) -> tuple[float, Floats 
 
 
 @compiled()
-def cheapest_states(evidence: Floats, penalty: float) -> NDArray[np.bool_]:
-    """The cheapest sequence of states, True for chaos, by dynamic programming.
+def excess_cost(evidence: Floats, penalty: float) -> Floats:
+    """By how much more the cheapest sequence up to each bar costs that ends in calm than that which ends in chaos.
 
-    Parameters
-    ----------
-    evidence : array of shape (n_bars,)
-        By how much more each bar costs in calm than in chaos.
-    penalty : float
-        Cost of a switch.
+    `evidence` is by how much more each bar costs in calm, shape (n_bars,), and `penalty` the cost of a switch.
     """
-    excess = np.empty(len(evidence))  # by how much more the cheapest sequence so far costs that ends in calm
+    excess = np.empty(len(evidence))
     last = 0.0
     for bar in range(len(evidence)):
         last = min(max(last, -penalty), penalty) + evidence[bar]
         excess[bar] = last
+    return excess
+
+
+@compiled()
+def cheapest_states(evidence: Floats, penalty: float) -> NDArray[np.bool_]:
+    """The cheapest sequence of states, True for chaos, by dynamic programming; arguments as in `excess_cost`."""
+    excess = excess_cost(evidence, penalty)
     chaos = np.empty(len(evidence), dtype=np.bool_)
-    chaos[-1] = last > 0.0
+    chaos[-1] = excess[-1] > 0.0
     for bar in range(len(evidence) - 2, -1, -1):  # backwards: a state was entered where the other was cheaper by more
         chaos[bar] = excess[bar] >= -penalty if chaos[bar + 1] else excess[bar] > penalty
     return chaos
