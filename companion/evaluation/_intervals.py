@@ -36,7 +36,7 @@ def _fast_form(score: Callable[..., float]) -> Callable[..., Floats] | None:
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimAn estimate with its interval and standard error.
+    """An estimate with its interval and standard error.
 
     Attributes
     ----------
