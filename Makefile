@@ -9,7 +9,7 @@ NBVAL  := --nbval --nbval-current-env notebooks
 # Threads that wait must not spin: two test workers with two threads each share the two cores of a small machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: book test test-portability check lab refresh pipeline shipped picture serve clean
+.PHONY: book test test-newer test-portability check lab refresh pipeline shipped picture serve clean
 
 book: $(READY)  ## build the HTML book
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -17,6 +17,13 @@ book: $(READY)  ## build the HTML book
 
 test: check  ## every test: style, types, units, every notebook's numbers and figures, the built book in a browser
 	$(PYTEST) -n 2 --dist loadfile --nbval --nbval-current-env
+
+# The engine's newest version needs a newer Python than the oldest we support: its tests run there in an environment apart.
+NEWER = .venv-$(shell $(PYTHON) -c 'import sys; print("{}.{}".format(*sys.version_info))')
+
+test-newer:  ## the execution tests on a newer interpreter: make test-newer PYTHON=python3.13
+	$(MAKE) VENV=$(NEWER) $(NEWER)/.ready
+	$(NEWER)/bin/python -m pytest -n 2 --dist loadfile tests/execution
 
 check: $(READY)
 	$(BIN)/ruff check .

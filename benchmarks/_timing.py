@@ -33,9 +33,10 @@ def race(case: str, contenders: dict[str, Callable[[], object]], *, rounds: int)
     """Time the contenders in turns; `companion` must be among them.
 
     Each turn begins with a call that is not timed: the first one after another contender's pays for its memory and
-    caches, which the system has taken away meanwhile, and measures the system more than the contender.
+    caches, which the system has taken away meanwhile, and measures the system more than the contender. A single turn
+    only shows that everything runs, so each turn of it has one call.
     """
-    loops = {name: _calls_worth_timing(call) for name, call in contenders.items()}
+    loops = {name: calls_worth_timing(call) if rounds > 1 else 1 for name, call in contenders.items()}
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
@@ -48,11 +49,12 @@ def race(case: str, contenders: dict[str, Callable[[], object]], *, rounds: int)
     return [Row(case, name, m * 1e3, "ms", m / medians["companion"], rounds) for name, m in medians.items()]
 
 
-def _calls_worth_timing(call: Callable[[], object]) -> int:
+def calls_worth_timing(call: Callable[[], object], seconds: float = _TIMER_FLOOR) -> int:
+    """How many calls take so long together."""
     call()
     start = time.perf_counter()
     call()
-    return max(1, round(_TIMER_FLOOR / max(time.perf_counter() - start, 1e-9)))
+    return max(1, round(seconds / max(time.perf_counter() - start, 1e-9)))
 
 
 def main(name: str, measure: Callable[[bool], list[Row]], description: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _timing import THREADS, Row, main
+from _timing import THREADS, Row, calls_worth_timing, main
 from heston import PARAMS, random_numbers
 from numba import njit
 from scan import make_inputs
@@ -219,13 +219,9 @@ def heston_kernels(tiny: bool) -> list[Kernel]:
 
 
 def shortest(calls: list[Callable[[], object]], *, rounds: int) -> list[float]:
-    """The shortest time of each, in seconds; they take turns."""
-    best, loops = [float("inf")] * len(calls), []
-    for call in calls:
-        call()
-        start = time.perf_counter()
-        call()
-        loops.append(max(1, round(CALL / max(time.perf_counter() - start, 1e-9))))
+    """The shortest time of each, in seconds; they take turns. A single turn only shows that they run."""
+    best = [float("inf")] * len(calls)
+    loops = [calls_worth_timing(call, CALL) if rounds > 1 else 1 for call in calls]
     for _ in range(rounds):
         for i, call in enumerate(calls):
             call()

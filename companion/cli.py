@@ -17,6 +17,7 @@ STEPS = {
     "extract-regimes": "read the regimes of a price series, day by day",
     "backtest-walkforward": "backtest detectors on prices, beside what needs none",
     "sweep-strategies": "try many strategies on prices, and say what luck the best one had",
+    "backtest-execution": "trade minute bars and quotes in NautilusTrader, with limits, and account for every cost",
 }
 COMMANDS = {name: (f"companion.pipeline.{name.replace('-', '_')}:APP", summary) for name, summary in STEPS.items()}
 COMMANDS["doctor"] = ("companion.doctor:main", "say what is installed, what is missing and how to get it")
@@ -41,4 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(first, COMMANDS, n=1)
         what = f"did you mean {near[0]!r}?" if near else f"the first word must be one of {', '.join(COMMANDS)}"
         return refuse("companion", f"no command {first!r}; {what}; see companion --help")
+    if first in FLAGS:  # help, of a command if one follows, whatever else there is
+        argv = [first, *(word for word in argv[1:2] if word in COMMANDS)]
     return call(app(), argv)

@@ -64,6 +64,7 @@ FLOORS = {
         (case, "20 quantized products"): 1
         for case in ("no cap binds", "the volatility cap binds", "the fraction cap binds", TIE)
     },
+    "execution": {("288,480 bars and quotes, dead band 0.1 BTC", "no-op strategy"): 0.55},
 }
 """What the project asks of the ratio to `companion`, at least."""
 
@@ -88,6 +89,12 @@ def test_stored_memory_is_bounded() -> None:
     peaks = {row["unit"]: row["value"] for name in ("liquidity", "length_and_memory") for row in results[name]["rows"]}
     assert peaks["MB at most"] < 500
     assert peaks["x (u, delta, y)"] < 4
+
+
+def test_the_gate_judges_in_less_than_half_of_what_a_submission_takes() -> None:
+    rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))["execution"]["rows"]
+    ratios = {row["contender"]: row["ratio"] for row in rows if row["case"] == "one order, a position held"}
+    assert ratios["submission, no gate"] > 2
 
 
 KERNELS = (

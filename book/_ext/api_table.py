@@ -53,6 +53,11 @@ def summary(value: object) -> str:
     return " ".join(first.split())
 
 
+def home(value: object) -> str:
+    """Return the room that a class or function was made in; another may hand it on."""
+    return value.__module__.partition("._")[0]
+
+
 class ApiTable(SphinxDirective):
     """A row a name: linked, in one line, and the numbers of the chapters, linked."""
 
@@ -68,8 +73,9 @@ class ApiTable(SphinxDirective):
         for name in module.__all__:
             value = getattr(module, name)
             documented = inspect.isclass(value) or callable(value)
-            shown = self._reference(f"companion.{room}.{name}") if documented else nodes.literal(text=name)
-            cells = nodes.paragraph("", "", shown), self._plain(summary(value)), self._links(f"{room}.{name}")
+            shown = self._reference(f"{home(value)}.{name}") if documented else nodes.literal(text=name)
+            used = self._links(f"{room.rpartition('.')[2]}.{name}")
+            cells = nodes.paragraph("", "", shown), self._plain(summary(value)), used
             body += nodes.row("", *(nodes.entry("", cell) for cell in cells))
         head = nodes.thead("", nodes.row("", *(nodes.entry("", nodes.paragraph(text=t)) for t in HEADINGS)))
         widths = [nodes.colspec(colwidth=width) for width in (30, 55, 15)]

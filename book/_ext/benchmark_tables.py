@@ -20,6 +20,7 @@ ORDER = (
     "liquidity",
     "backtest",
     "sweep",
+    "execution",
     "roofline",
 )
 HEADINGS = ("Case", "Contender", "Median", "Against companion")

@@ -1,5 +1,10 @@
 from ._bars import read_bars as read_bars
 from ._bars import read_prices as read_prices
+from ._binance_market import Gap as Gap
+from ._binance_market import KlineFile as KlineFile
+from ._binance_market import QuoteFile as QuoteFile
+from ._binance_market import read_book_ticker as read_book_ticker
+from ._binance_market import read_klines as read_klines
 from ._calendar import bars_per_year as bars_per_year
 from ._cards import CARDS as CARDS
 from ._cards import DataCard as DataCard
@@ -8,6 +13,8 @@ from ._liquidity import BrokenLine as BrokenLine
 from ._liquidity import HourLiquidity as HourLiquidity
 from ._liquidity import LiquidityCalibration as LiquidityCalibration
 from ._liquidity import calibrate_liquidity as calibrate_liquidity
+from ._market_arrays import MinuteBars as MinuteBars
+from ._market_arrays import Quotes as Quotes
 from ._prices import check_prices as check_prices
 from ._prices import log_returns as log_returns
 from ._real_series import load_cash_rate as load_cash_rate

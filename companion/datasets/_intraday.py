@@ -6,8 +6,9 @@ bar: the squared return over the day's level of variance, averaged within each s
 """
 
 import math
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -112,12 +113,48 @@ class IntradayVolatility:
         """`factor` of each slot so far: (weekday or -1, minute of the day) or the name of a gap."""
         return {slot: self._factor(slot) for slot in sorted(self._slots, key=str)}
 
+    def state(self) -> dict[str, Any]:
+        """What it has learned, as JSON types, exactly; `restore` takes it back."""
+        return {
+            "made": self._made(),
+            "last": None if self._last is None else self._last.isoformat(),
+            "level": [self._level, self._weight],
+            "slots": [
+                [slot if isinstance(slot, str) else list(slot), list(sums)] for slot, sums in self._slots.items()
+            ],
+            "all": list(self._all),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is that of a curve with other settings, or no state at all; the curve is then as it was.
+        """
+        try:
+            made, last = state["made"], state["last"]
+            level, weight = map(float, state["level"])
+            ratio, n_ratios = map(float, state["all"])
+            last = None if last is None else datetime.fromisoformat(last)
+            slots = {_slot(slot): [float(sum_), float(n)] for slot, (sum_, n) in state["slots"]}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"state must be what state() of a curve gave, got another: {error!r}") from error
+        if made != self._made():
+            raise ValueError(f"state must be that of a curve made with {self._made()}, got one made with {made}")
+        self._last, self._level, self._weight = last, level, weight
+        self._slots, self._all = slots, [ratio, n_ratios]
+
+    def _made(self) -> list[Any]:
+        return [self.bar.total_seconds(), self.slot.total_seconds(), self.by_weekday, self.half_life]
+
     def _slot_of(self, time: datetime) -> Slot:
         if not isinstance(time, datetime):
             raise ValueError(f"time must be a datetime, got {time!r}")  # noqa: TRY004
         if self._last is not None:
             try:
-                step = time - self._last
+                step = _absolute(time) - _absolute(self._last)
             except TypeError as error:
                 raise ValueError(f"time must have a time zone if the one before has, got {time}") from error
             if step <= timedelta(0):
@@ -144,3 +181,16 @@ class IntradayVolatility:
         if not isinstance(slot, str):
             kept = decay(self.half_life * (_DAY / self.bar))
             self._all[:] = kept * self._all[0] + ratio, kept * self._all[1] + 1.0
+
+
+def _absolute(time: datetime) -> datetime:
+    """The time in UTC, so that a summer that ends is no step back; one without a zone as it is."""
+    return time if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _slot(stored: Any) -> Slot:
+    """A slot as `IntradayVolatility.state` wrote it."""
+    if stored in _GAPS:
+        return str(stored)
+    day, minute = stored
+    return int(day), int(minute)

@@ -2,6 +2,8 @@ from ._decision import Bar as Bar
 from ._decision import Decision as Decision
 from ._decision import Quote as Quote
 from ._desk import Desk as Desk
+from ._minute import minute_desk as minute_desk
+from ._minute import minute_sizing as minute_sizing
 from ._signals import AlwaysLong as AlwaysLong
 from ._signals import Momentum as Momentum
 from ._signals import Signal as Signal

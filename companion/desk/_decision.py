@@ -73,7 +73,7 @@ class Decision:
     leverage : float
         Multiplies the fraction of equity, before the caps.
     sigma_bar : float
-        Volatility per bar; NaN where there is none yet.
+        Volatility of the next bar; NaN where there is none yet.
     signal : float
         Z; NaN where there is none yet.
     fraction : float

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from companion._checks import LARGEST_LOG_RETURN
+from companion.datasets._intraday import IntradayVolatility
 from companion.desk._decision import Bar, Decision, Quote
 from companion.desk._inputs import as_bars, day_of, plain_bar, with_quotes
+from companion.desk._intake import Intake, Taken
 from companion.desk._signals import AlwaysLong, Signal
-from companion.regimes._clock import BarClock
 from companion.regimes._filter import RegimeFilter
 from companion.regimes._packing import fingerprint
 from companion.regimes._stepper import RegimeReading
@@ -25,7 +25,6 @@ from companion.risk import (
     SafetyMonitor,
     SafetyReading,
     SizingConfig,
-    StreamingVolatility,
     TargetPosition,
     apply_posture,
     calculate_target_position,
@@ -68,6 +67,12 @@ class Desk:
         highs; on series that copy them from the last close they read far too low.
     window : int
         Bars of that estimate.
+    intraday : IntradayVolatility, optional
+        Curve of the time of day, of bars as long as the desk's. It learns bar by bar, from what it knows already.
+        The detector and the monitor read each return in units of the average bar (runs and repetitions as they are),
+        and the position is sized for the volatility of the *next* bar: the estimate's level times the factor of the
+        time when that bar closes. The signal, `SizingConfig.max_price_move` and the limits see prices as they are.
+        What a closed market does overnight is in no bar to come, so in no size either.
     daily_loss : DailyLossLimit, optional
     drawdown : DrawdownBreaker, optional
         Limits on equity; they latch.
@@ -94,6 +99,7 @@ class Desk:
         signal: Signal | None = None,
         volatility: Estimator = "close_to_close",
         window: int = 21,
+        intraday: IntradayVolatility | None = None,
         daily_loss: DailyLossLimit | None = None,
         drawdown: DrawdownBreaker | None = None,
         bar: str = "1D",
@@ -105,12 +111,9 @@ class Desk:
         self._monitor = copy.deepcopy(monitor)
         self._limits = [copy.deepcopy(limit) for limit in (daily_loss, drawdown) if limit is not None]
         self._signal = copy.deepcopy(signal) if signal is not None else AlwaysLong()
-        self._volatility = StreamingVolatility(window=window, estimator=volatility)
-        self._clock = BarClock.start(bar, longest_gap)
-        self._close = math.nan
+        self._intake = Intake(volatility=volatility, window=window, bar=bar, longest_gap=longest_gap, intraday=intraday)
         self._dimmed = 0.0
         self._held = Decimal(0)
-        self._sigma_bar = math.nan
         self._watches_feed = self._monitor is not None and len(self._monitor.thresholds) > 1
         if self._monitor is not None:
             self._monitor.reset()
@@ -126,6 +129,7 @@ class Desk:
             volatility,
             window,
             bar,
+            self._intake.intraday,
         )
         self._start = self.state()
 
@@ -147,21 +151,26 @@ class Desk:
             Balance and unrealized result, in the quote currency.
         held : Decimal, optional
             What is held now; by default the quantity of the last decision. Only postures that do not flatten ask.
+
+        Raises
+        ------
+        ValueError
+            When the desk reads the time of day and the bar has none.
         """
         bar, held = plain_bar(bar), self._held if held is None else held
+        self._intake.check_time(bar.time)
         checks: list[Check] = []
         if self._limits:
             day = day_of(bar.time)
             checks += [limit.check_equity(equity, day) for limit in self._limits]
         reasons, leverage, sigma_bar, signal, target = [], 0.0, math.nan, math.nan, _NOTHING
-        reading, refusal = None, self._take(bar)
-        if refusal is not None:
-            reasons = [f"flat: bar refused: {refusal}"]
+        reading, taken = None, self._intake.take(bar)
+        if isinstance(taken, str):
+            reasons = [f"flat: bar refused: {taken}"]
         else:
-            log_return, self._close = math.log(bar.close / self._close), bar.close  # NaN at the first bar
-            reading = self._read(log_return, checks)
-            sigma_bar, signal = self._sigma_bar, self._signal.update(bar.close)
-            reasons, leverage = self._leverage(reading, log_return, checks)
+            reading = self._read(taken, checks)
+            sigma_bar, signal = taken.sigma_next, self._signal.update(bar.close)
+            reasons, leverage = self._leverage(reading, taken.log_return, checks)
             target = calculate_target_position(
                 signal,
                 sigma_bar,
@@ -198,28 +207,14 @@ class Desk:
             safety=tuple(checks),
         )
 
-    def _take(self, bar: Bar) -> str | None:
-        """Take the bar into clock and volatility; or say why it can not be taken, and change nothing."""
-        try:
-            clock = self._clock.tick(bar.time)
-        except ValueError as error:
-            return str(error)
-        if 0.0 < bar.close < math.inf and abs(math.log(bar.close / self._close)) > LARGEST_LOG_RETURN:
-            return f"close must be a price, got {bar.close:g} after {self._close:g}"
-        volatility = self._volatility.update(bar.open, bar.high, bar.low, bar.close)
-        if not volatility.accepted:
-            return volatility.reason
-        self._clock, self._sigma_bar = clock, volatility.per_bar
-        return None
-
-    def _read(self, log_return: float, checks: list[Check]) -> RegimeReading | None:
+    def _read(self, taken: Taken, checks: list[Check]) -> RegimeReading | None:
         """The detector's reading, None at the first bar; the monitor's checks of feed and latent join `checks`."""
-        if math.isnan(log_return):
+        if math.isnan(taken.log_return):
             return None
-        reading = self._stepper.update(log_return)
+        reading = self._stepper.update(taken.log_return / taken.factor)
         if self._monitor is not None:
             if self._watches_feed:
-                checks.append(self._monitor.check_input(log_return))
+                checks.append(self._monitor.check_input(taken.log_return, factor=taken.factor))
             checks.append(self._monitor.check_safety(reading.features))
         return reading
 
@@ -273,13 +268,11 @@ class Desk:
         """All that the desk remembers, as JSON types; `restore` takes it back exactly."""
         return {
             "desk": self._identity,
-            "clock": [self._clock.n_bars, self._clock.last, self._clock.zoned, self._clock.n_long],
-            "close": None if math.isnan(self._close) else self._close,
+            "intake": self._intake.state(),
             "dimmed": self._dimmed,
             "held": str(self._held),
             "stepper": self._stepper.state(),
             "signal": self._signal.state(),
-            "volatility": self._volatility.state(),
             "monitor": None if self._monitor is None else self._monitor.state(),
             "limits": [limit.state() for limit in self._limits],
         }
@@ -302,12 +295,10 @@ class Desk:
             raise ValueError(f"state must be what state() gave, got something else ({error!r})") from error
 
     def _set(self, state: dict[str, Any]) -> None:
-        self._clock = BarClock(self._clock.bar, self._clock.longest_gap, *state["clock"])
-        self._close = math.nan if state["close"] is None else float(state["close"])
+        self._intake.restore(state["intake"])
         self._dimmed, self._held = float(state["dimmed"]), Decimal(state["held"])
         self._stepper.restore(state["stepper"])
         self._signal.restore(state["signal"])
-        self._volatility.restore(state["volatility"])
         if self._monitor is not None:
             self._monitor.restore(state["monitor"])
         for limit, kept in zip(self._limits, state["limits"], strict=True):

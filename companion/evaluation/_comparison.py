@@ -140,6 +140,7 @@ def compare_detectors(
     seed: int,
     train_seed: int = TRAIN_SEED,
     ceiling: ArrayLike | None = None,
+    n_particles: int = BayesCeiling.n_particles,
 ) -> Comparison:
     """Let every detector read the same paths of a market, and keep what it says.
 
@@ -159,6 +160,8 @@ def compare_detectors(
     ceiling : array_like of shape (n_paths, n_bars, 2), optional
         Posterior of the best possible observer of these paths, as ``BayesCeiling(market).predict_proba`` gives it.
         Without it, it is computed.
+    n_particles : int
+        Particles a path of the observer, where it is computed.
 
     Returns
     -------
@@ -178,7 +181,7 @@ def compare_detectors(
     if seed == train_seed:
         raise ValueError(f"seed must differ from train_seed, got {seed}: no detector may see the paths it is scored on")
     paths = market.simulate(n_paths=n_paths, n_steps=n_bars, seed=seed)
-    best = BayesCeiling(market).fit(paths.log_returns)
+    best = BayesCeiling(market, n_particles=n_particles).fit(paths.log_returns)
     if ceiling is not None and np.shape(ceiling) != (n_paths, n_bars, 2):
         raise ValueError(f"ceiling must have shape {(n_paths, n_bars, 2)}, got {np.shape(ceiling)}")
     with ThreadPoolExecutor(max_workers=1) as beside:  # the particle filter leaves the other detectors a core

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,27 +19,32 @@ class CentroidDistance:
 
     Parameters
     ----------
-    states : ndarray of shape (…, n_features)
-        Normal states, whose spread is the unit.
+    whiten : ndarray of shape (n_features, n_features)
+        What a state is multiplied by, so that its spread is 1 in every direction.
     centroids : ndarray of shape (n_clusters, n_features)
-    metric : {"mahalanobis", "euclidean"}
-    shrinkage : bool
-        Shrink the covariance (Ledoit & Wolf 2004).
     """
 
-    def __init__(self, states: Floats, centroids: Floats, *, metric: Metric, shrinkage: bool) -> None:
+    def __init__(self, whiten: Floats, centroids: Floats) -> None:
+        self.whiten, self.centroids, self.shape = whiten, centroids, centroids.shape[1:]
+        self._centroids = centroids @ whiten
+
+    @classmethod
+    def of_states(cls, states: Floats, centroids: Floats, *, metric: Metric, shrinkage: bool) -> Self:
+        """In units of the spread of normal states (…, n_features), or plain where the metric is "euclidean".
+
+        With `shrinkage` the covariance is shrunk (Ledoit & Wolf 2004).
+        """
         if metric not in ("mahalanobis", "euclidean"):
             raise ValueError(f"metric must be 'mahalanobis' or 'euclidean', got {metric!r}")
-        self.shape = centroids.shape[1:]
-        rows = states.reshape(-1, *self.shape)
-        plain = metric == "euclidean"
-        self._whiten = np.eye(*self.shape) if plain else _whitening(rows, centroids, shrinkage=shrinkage)
-        self._centroids = centroids @ self._whiten
+        n_features = centroids.shape[1]
+        if metric == "euclidean":
+            return cls(np.eye(n_features), centroids)
+        return cls(_whitening(states.reshape(-1, n_features), centroids, shrinkage=shrinkage), centroids)
 
     def one(self, state: Floats) -> float:
         """Distance of one state of shape (n_features,); NaN or infinite for one that is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):  # a state too large for a distance has none
-            gaps = state.dot(self._whiten) - self._centroids
+            gaps = state.dot(self.whiten) - self._centroids
             return math.sqrt(min([gap.dot(gap) for gap in gaps]))
 
     def many(self, states: ArrayLike) -> Floats:
@@ -50,7 +55,7 @@ class CentroidDistance:
         if x.ndim == 0 or x.shape[-1:] != self.shape:
             raise ValueError(f"states must have {self.shape[0]} features in the last axis, got shape {x.shape}")
         with np.errstate(over="ignore", invalid="ignore"):
-            white = x.reshape(-1, *self.shape) @ self._whiten
+            white = x.reshape(-1, *self.shape) @ self.whiten
         return np.asarray(cdist(white, self._centroids).min(axis=1).reshape(x.shape[:-1]))
 
 

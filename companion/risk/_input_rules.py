@@ -143,15 +143,19 @@ class Feed:
         self._square, self._fading, self._last = 0.0, 1.0, math.inf
         self._recent = [1.0] * self._rules.window
 
-    def update(self, log_return: float) -> Statistics:
-        """Statistics of one more return, as `InputRules.statistics` has them; an invalid one is forgotten."""
+    def update(self, log_return: float, factor: float = 1.0) -> Statistics:
+        """Statistics of one more return, as `InputRules.statistics` has them; an invalid one is forgotten.
+
+        Its volatility is judged in units of `factor`, that which is usual at its time of day over the average.
+        """
         size = abs(as_float(log_return))
         if not size <= LARGEST_LOG_RETURN:
             return math.inf, 0.0, 0.0, 0.0, 0.0
         warm = self._n_bars >= self._rules.warm_up
         sigma = max(math.sqrt(self._square / max(1.0 - self._fading, SMALLEST_SIGMA)), SMALLEST_SIGMA)
-        z = size / sigma if warm else 1.0
-        counted = min(size, CLIP * sigma) if warm else size
+        usual = size / factor
+        z = usual / sigma if warm else 1.0
+        counted = min(usual, CLIP * sigma) if warm else usual
         self._recent = recent = [*self._recent[1:], z * z]
         self._zeros = self._zeros + 1 if size <= TOLERANCE else 0
         self._repeats = self._repeats + 1 if abs(size - self._last) <= TOLERANCE else 0

@@ -7,6 +7,7 @@ any of them with the stated probability over the stated horizon.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -108,7 +109,7 @@ class SafetyMonitor:
             raise ValueError(f"false_kill must lie in (0, 1), got {false_kill}")
         centroids = as_centroids(kmeans)
         states = checked_states(train_states, "train_states", centroids.shape[1])
-        self._distance = CentroidDistance(states, centroids, metric=metric, shrinkage=shrinkage)
+        self._distance = CentroidDistance.of_states(states, centroids, metric=metric, shrinkage=shrinkage)
         self._rules = rules or InputRules()
         maxima, self.horizon = self._calibrate_distance(calibration_paths)
         self.n_calibration = len(maxima)
@@ -175,6 +176,38 @@ class SafetyMonitor:
             rules=rules,
         )
 
+    def parameters(self) -> dict[str, Any]:
+        """All that calibration has set, as plain JSON types; `from_parameters` takes it back exactly."""
+        return {
+            "whiten": self._distance.whiten.tolist(),
+            "centroids": self._distance.centroids.tolist(),
+            "threshold": self._threshold,
+            "limits": list(self._limits),
+            "horizon": self.horizon,
+            "n_calibration": self.n_calibration,
+            "rules": asdict(self._rules),
+        }
+
+    fingerprint_parts = parameters  # two monitors are the same if they judge alike
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+        """The calibrated monitor that `parameters` describes, before the first bar; a `ValueError` if it is none."""
+        self = cls.__new__(cls)
+        try:
+            whiten, centroids = (as_floats(parameters[name], name) for name in ("whiten", "centroids"))
+            self._threshold, self._limits = float(parameters["threshold"]), tuple(map(float, parameters["limits"]))
+            self.horizon, self.n_calibration = int(parameters["horizon"]), int(parameters["n_calibration"])
+            self._rules = InputRules(**parameters["rules"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"parameters must describe a SafetyMonitor, got others: {error!r}") from error
+        if whiten.shape != 2 * as_centroids(centroids).shape[1:] or len(self._limits) not in (0, len(_RULES)):
+            raise ValueError(
+                f"parameters must fit together, got whiten of shape {whiten.shape}, {len(self._limits)} limits"
+            )
+        self._distance, self._feed = CentroidDistance(whiten, centroids), Feed(self._rules)
+        return self
+
     @property
     def thresholds(self) -> dict[str, float]:
         """Largest value of each rule that is safe."""
@@ -231,16 +264,24 @@ class SafetyMonitor:
         reason = "out of distribution: far from every known regime" if finite else "non-finite state"
         return SafetyReading(False, reason, distance, self._threshold, "distance")
 
-    def check_input(self, log_return: float) -> SafetyReading:
+    def check_input(self, log_return: float, *, factor: float = 1.0) -> SafetyReading:
         """Judge one more log return, before the model sees it.
 
         The rules compare it with the bars that they were given before, replayed history included. An invalid return is
         reported and then forgotten; the model should be spared it, too.
+
+        Parameters
+        ----------
+        log_return : float
+            As the feed gave it.
+        factor : float
+            Usual volatility at its time of day over the average, as `companion.datasets.IntradayVolatility.factor`
+            gives it, positive: jumps and collapses are judged in that unit, runs and repetitions as they are.
         """
         limits = self._limits or self._input_limits()
         if not isinstance(log_return, float) and np.ndim(log_return) != 0:
             raise ValueError(f"log_return must be one number, got shape {np.shape(log_return)}")
-        values = self._feed.update(log_return)
+        values = self._feed.update(log_return, factor)
         shares = [value / limit for value, limit in zip(values, limits, strict=True)]
         worst = shares.index(max(shares))
         value, limit = values[worst], limits[worst]

@@ -73,14 +73,21 @@ class StreamingVolatility:
         self._rings = tuple(self._terms)
         self._next, self._log_close = 0, math.nan
 
-    def update(self, bar_open: float, high: float, low: float, close: float) -> VolatilityReading:
-        """Take one bar in, or refuse it and say why."""
+    def update(
+        self, bar_open: float, high: float, low: float, close: float, *, factor: float = 1.0
+    ) -> VolatilityReading:
+        """Take one bar in, or refuse it and say why.
+
+        With a `factor`, the usual volatility at its time of day over the average, its moves are divided by it: the
+        answer is then the volatility of a bar at an average time.
+        """
         start, top, bottom, end = as_float(bar_open), as_float(high), as_float(low), as_float(close)
         if not (0.0 < bottom <= start <= top < math.inf and bottom <= end <= top):
             self.n_refused += 1
             return VolatilityReading(math.nan, False, FAULTS[bar_faults([[start, top, bottom, end]])[0]])
         o, c = math.log(start), math.log(end)
-        terms = self._formula(o - self._log_close, c - o, math.log(top) - o, math.log(bottom) - o)
+        moves = (o - self._log_close) / factor, (c - o) / factor, (math.log(top) - o) / factor
+        terms = self._formula(*moves, (math.log(bottom) - o) / factor)
         jump, body, spread = self._rings
         jump[self._next], body[self._next], spread[self._next] = terms
         self._next, self._log_close = (self._next + 1) % self.window, c

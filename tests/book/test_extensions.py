@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from docutils import nodes
 from docutils.utils import new_document
+from sphinx.domains.std import StandardDomain
 
 EXTENSIONS = Path(__file__).parents[2] / "book" / "_ext"
 
@@ -102,3 +103,13 @@ def test_a_glued_number_gets_a_true_minus_and_a_zero_no_sign() -> None:
     document += nodes.inline("-1", "-1")
     glued_numbers.typeset_glued(None, document, "page")
     assert [node.astext() for node in document.children] == ["−0.12", "0.00", "+0.5%", "1998-10-08", "-1"]
+
+
+def test_a_page_is_read_once_for_all_references_to_it() -> None:
+    read: list[str] = []
+    env = SimpleNamespace(get_doctree=lambda page: read.append(page) or object(), config="the book's")
+    quick_references = load("quick_references")
+    trees = quick_references.RememberedTrees(env)
+    assert trees.get_doctree("chapter") is trees.get_doctree("chapter")
+    assert (read, trees.config) == (["chapter"], "the book's")
+    assert hasattr(StandardDomain, "_resolve_numref_xref"), "Sphinx calls it otherwise: nothing is remembered"

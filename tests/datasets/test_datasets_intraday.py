@@ -1,6 +1,8 @@
 """The intraday curve: a known one is found, nothing is seen before its time, and a detector reads through it."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -172,3 +174,50 @@ def test_bad_settings_are_named(settings_, says):
         IntradayVolatility(**({"bar": MINUTE} | settings_))
     with pytest.raises(ValueError, match="times must be as many"):
         IntradayVolatility(bar=MINUTE).transform(sessions(1), [0.01])
+
+
+@given(st.integers(1, 150), st.booleans())
+@settings(deadline=None, max_examples=20, derandomize=True)
+def test_it_goes_on_exactly_from_a_saved_state(cut, by_weekday):
+    times = [time for time in sessions(3, bars=60) if time.minute % 13]
+    returns = (np.random.default_rng(6).standard_normal(len(times)) / 1000).tolist()
+    made = {"bar": MINUTE, "by_weekday": by_weekday, "half_life": 3.0}
+    one, twin = IntradayVolatility(**made), IntradayVolatility(**made)
+    one.transform(times[:cut], returns[:cut])
+    twin.restore(json.loads(json.dumps(one.state())))
+    np.testing.assert_array_equal(*(curve.transform(times[cut:], returns[cut:]) for curve in (one, twin)))
+    assert one.state() == twin.state()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"made": [60.0, 1800.0, False, 7.0]},
+        {"slots": [["lunch", [1.0, 1.0]]]},
+        {"slots": [[[0, 30], [1.0]]]},
+        {"level": None},
+        {"last": 3},
+        {"all": [1.0]},
+    ],
+)
+def test_a_state_that_is_none_of_its_own_is_refused_and_changes_nothing(change):
+    curve = IntradayVolatility(bar=MINUTE)
+    curve.transform(sessions(2), np.random.default_rng(7).standard_normal(2 * BARS) / 1000)
+    before = curve.state()
+    for state in (before | change, {}, None):
+        with pytest.raises(ValueError, match="state must be"):
+            curve.restore(state)
+    assert curve.state() == before
+
+
+def test_the_end_of_summer_is_no_step_back():
+    """In New York, 2024-11-03, one o'clock comes twice; also after a restore, where the zone is but an offset."""
+    start, zone = datetime(2024, 11, 3, 4, tzinfo=UTC), ZoneInfo("America/New_York")
+    times = [(start + i * MINUTE).astimezone(zone) for i in range(240)]
+    returns = np.random.default_rng(8).standard_normal(240) / 1000
+    whole, curve = IntradayVolatility(bar=MINUTE), IntradayVolatility(bar=MINUTE)
+    expected = whole.transform(times, returns)
+    curve.transform(times[:100], returns[:100])
+    curve.restore(json.loads(json.dumps(curve.state())))
+    np.testing.assert_array_equal(curve.transform(times[100:], returns[100:]), expected[100:])
+    assert not {"break", "overnight", "weekend"} & set(whole.curve())

@@ -110,7 +110,9 @@ def test_a_bad_bar_is_flat_says_why_and_changes_nothing(bars, fault):
     assert len(found.reasons) == 1
     assert found.reasons[0].startswith("flat: bar refused: ")
     found_state = desk.state()
-    assert found_state["volatility"].pop("n_refused") >= state["volatility"].pop("n_refused")  # a count, no memory
+    assert found_state["intake"]["volatility"].pop("n_refused") >= state["intake"]["volatility"].pop(
+        "n_refused"
+    )  # a count, no memory
     assert found_state == {**state, "held": "0"}
     assert (found.regime, found.n_bars) == (-1, before.n_bars)
     again = make_desk()

@@ -105,10 +105,11 @@ def test_detectors_stay_as_they_came_and_another_training_seed_is_another_fit(co
 
 
 def test_without_a_posterior_the_ceiling_is_computed():
-    small = compare_detectors(BASE, {}, n_paths=2, n_bars=300, seed=DEVELOPMENT_SEED)
     paths = BASE.simulate(n_paths=2, n_steps=300, seed=DEVELOPMENT_SEED)
-    expected = BayesCeiling(BASE).predict_proba(paths.log_returns)[:, 60:, 1]
-    np.testing.assert_array_equal(small.forecasts["ceiling"].p_chaos, expected)
+    for given in ({}, {"n_particles": 200}):
+        small = compare_detectors(BASE, {}, n_paths=2, n_bars=300, seed=DEVELOPMENT_SEED, **given)
+        expected = BayesCeiling(BASE, **given).predict_proba(paths.log_returns)[:, 60:, 1]
+        np.testing.assert_array_equal(small.forecasts["ceiling"].p_chaos, expected)
 
 
 @pytest.mark.parametrize(

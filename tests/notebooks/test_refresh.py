@@ -59,16 +59,18 @@ def test_a_second_run_gives_the_same_bytes(tmp_path: Path) -> None:
     assert stored.metadata.language_info == {"name": "python"}
 
 
-def test_a_notebook_that_raises_or_warns_is_not_stored(tmp_path: Path) -> None:
+def test_a_notebook_that_raises_or_warns_is_not_stored(
+    refresh_tool: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     raises = write(tmp_path / "raises.ipynb", "x = 1", "1 / 0")
     warns = write(tmp_path / "warns.ipynb", "import warnings", "x = 1", "warnings.warn('too long a step')")
     before = raises.read_bytes(), warns.read_bytes()
-    run = refresh(raises, warns, cwd=tmp_path)
-    assert run.returncode == 1
-    assert f"{raises} cell 2 (step-2): " in run.stderr
-    assert "ZeroDivisionError" in run.stderr
-    assert f"{warns} cell 3 (step-3): stderr: " in run.stderr
-    assert "UserWarning: too long a step" in run.stderr
+    assert refresh_tool.main([str(raises), str(warns)]) == 1
+    said = capsys.readouterr().err
+    assert f"{raises} cell 2 (step-2): " in said
+    assert "ZeroDivisionError" in said
+    assert f"{warns} cell 3 (step-3): stderr: " in said
+    assert "UserWarning: too long a step" in said
     assert (raises.read_bytes(), warns.read_bytes()) == before
 
 

@@ -40,6 +40,7 @@ SHIPPED = {
     "detector": RegimeDetector.load_pretrained,
     "equity_index": lambda **options: NeuralRegimeFilter.load_pretrained("equity_index", **options),
     "universal": lambda **options: NeuralRegimeFilter.load_pretrained("universal", **options),
+    "own_scale": lambda **options: NeuralRegimeFilter.load_pretrained("universal", scale_half_life=2000.0, **options),
 }
 
 
@@ -78,7 +79,7 @@ def fitted(request):
 
 @pytest.fixture(params=[*MAKERS, ANY_SCALE, *SHIPPED])
 def ready(request):
-    """Each detector that is fitted on `market`, one of any scale too, and the three that ship."""
+    """Each detector that is fitted on `market`, one of any scale too, and those that ship."""
     return _ready(request.param).reset()
 
 

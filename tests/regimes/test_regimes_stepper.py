@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from companion.datasets import load_sp500_close, log_returns
-from companion.mamba import MarketMamba, MarketMambaConfig, load_pretrained, market_features
+from companion.mamba import MarketMamba, MarketMambaConfig, load_pretrained
+from companion.mamba._model import inputs_of
 from companion.regimes import EwmaKMeans, JumpModelFilter, NeuralRegimeFilter, RegimeDetector
 
 # The fixtures are fitted detectors: a stepper of their own is all that an example changes.
@@ -182,7 +183,7 @@ def test_a_network_in_float64_is_stepped_in_float64(load_shipped, market):
     p = single.predict_proba(path)[:, 1]
     double = _double(single)
     readings = [double.update(value) for value in path]
-    inputs = torch.from_numpy(market_features(path)).double()
+    inputs = torch.from_numpy(inputs_of(double.model_.config, path)).double()
     with torch.no_grad():
         exact = double.model_.latent(inputs[None])[0].numpy()
     np.testing.assert_allclose([r.features for r in readings], exact, rtol=0, atol=1e-13)  # float32 is off by 1e-7

@@ -26,7 +26,7 @@ from companion.risk import (
 )
 from companion.risk._decimal import DOWN, UP, is_amount, to_decimal
 
-# 10,000 examples of the three tests of the target alone, and 500 of its parts.
+# 12,000 checks of the target alone, and 500 of its parts.
 PROPERTY = settings(derandomize=True, deadline=None)
 NAN, INF = float("nan"), float("inf")
 BAD_FLOATS = [NAN, INF, -INF]
@@ -171,53 +171,41 @@ def assert_within_caps(quantity, price, sigma, equity, config):
 
 @given(
     st.lists(st.floats(0.0, 4.0), min_size=2, max_size=4),
-    st.floats(1e-3, 0.2),
+    st.lists(st.floats(1e-3, 0.5) | st.floats(1e-6, 1e300), min_size=2, max_size=4),
+    st.lists(st.floats(0.0, 3.0) | st.floats(0.0, 1e308), min_size=2, max_size=4),
+    st.floats(-4.0, 4.0),
+    st.floats(1e-3, 0.5),
     *PRICED.values(),
     instruments(),
     CONFIGS,
 )
 @settings(PROPERTY, max_examples=2000)
-def test_the_target_grows_with_the_signal_and_is_odd_in_it(signals, sigma, equity, price, rules, config):
-    def target(z):
-        return calculate_target_position(z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config)
+def test_the_target_is_monotone(signals, volatilities, leverages, z, sigma, equity, price, rules, config):
+    """Three checks of a draw: an instrument and a configuration take longer to draw than the targets to calculate."""
+    market = {"equity": equity, "bid": price, "ask": price, "instrument": rules, "config": config}
+    assert_grows_with_the_signal_and_is_odd_in_it(signals, sigma, market)
+    assert_never_grows_with_volatility(z, volatilities, market)
+    assert_never_grows_when_leverage_falls(z, sigma, leverages, market)
 
-    targets = [target(z) for z in sorted(signals)]
+
+def assert_grows_with_the_signal_and_is_odd_in_it(signals, sigma, market):
+    targets = [calculate_target_position(z, sigma, **market) for z in sorted(signals)]
     note(*targets)
     long = [target.quantity for target in targets]
     assert long == sorted(long)
-    assert [target(-z).quantity for z in sorted(signals)] == [quantity.copy_negate() for quantity in long]
+    short = [calculate_target_position(-z, sigma, **market).quantity for z in sorted(signals)]
+    assert short == [quantity.copy_negate() for quantity in long]
 
 
-@given(
-    st.floats(-4.0, 4.0),
-    st.lists(st.floats(1e-3, 0.5) | st.floats(1e-6, 1e300), min_size=2, max_size=4),
-    *PRICED.values(),
-    instruments(),
-    CONFIGS,
-)
-@settings(PROPERTY, max_examples=2000)
-def test_the_target_never_grows_with_volatility(z, volatilities, equity, price, rules, config):
-    config = replace(config, sigma_floor=min(volatilities))
-    targets = [
-        calculate_target_position(z, sigma, equity=equity, bid=price, ask=price, instrument=rules, config=config)
-        for sigma in sorted(volatilities)
-    ]
+def assert_never_grows_with_volatility(z, volatilities, market):
+    market = market | {"config": replace(market["config"], sigma_floor=min(volatilities))}
+    targets = [calculate_target_position(z, sigma, **market) for sigma in sorted(volatilities)]
     note(*targets)
     sizes = [target.quantity.copy_abs() for target in targets]
     assert sizes == sorted(sizes, reverse=True)
 
 
-@given(
-    st.floats(-4.0, 4.0),
-    st.floats(1e-3, 0.5),
-    st.lists(st.floats(0.0, 3.0) | st.floats(0.0, 1e308), min_size=2, max_size=4),
-    *PRICED.values(),
-    instruments(),
-    CONFIGS,
-)
-@settings(PROPERTY, max_examples=2000)
-def test_the_target_never_grows_when_leverage_falls(z, sigma, leverages, equity, price, rules, config):
-    market = {"equity": equity, "bid": price, "ask": price, "instrument": rules, "config": config}
+def assert_never_grows_when_leverage_falls(z, sigma, leverages, market):
     targets = [calculate_target_position(z, sigma, leverage=leverage, **market) for leverage in sorted(leverages)]
     note(*targets)
     sizes = [target.quantity.copy_abs() for target in targets]
