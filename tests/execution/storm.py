@@ -13,7 +13,7 @@ from nautilus_trader.model.events import OrderFilled, OrderSubmitted
 from nautilus_trader.model.objects import Price, Quantity
 
 from companion.execution import RiskLimits, TradingMode, WorkingOrder, plan_rebalance, strictest_mode
-from companion.execution.nautilus import ModeChange, RiskGate, TwapAdaptive
+from companion.execution.nautilus import ModeChange, RiskGate, TwapAdaptive, TwapAdaptiveConfig
 from companion.risk import InstrumentRules, Posture
 from tests.execution.engine import (
     BUY,
@@ -35,7 +35,7 @@ BALANCE = Decimal(100_000)
 LAST_DECIMAL = Decimal("1E-8")
 LIMITS = RiskLimits(
     max_order_quantity=Decimal("1.8"),
-    max_order_notional=Decimal(90_000),
+    max_order_notional=Decimal(90_100),
     max_position=Decimal(4),
     max_open_orders=4,
     price_collar=Decimal("0.005"),
@@ -254,7 +254,8 @@ class Storm:
     def __init__(self, *, gate=RiskGate, gate_limits=LIMITS, algorithm=TwapAdaptive, latency_s=0.0):
         latency = {"latency_model": LatencyModel(base_latency_nanos=int(latency_s * SECOND_NS))} if latency_s else {}
         self.engine = make_engine(balance=int(BALANCE), **latency)
-        self.strategy, self.algorithm = Follower(), algorithm()
+        narrow = TwapAdaptiveConfig(max_slip=TICK / 50_000)  # so that slices miss, too
+        self.strategy, self.algorithm = Follower(), algorithm(narrow)
         self.engine.add_exec_algorithm(self.algorithm)
         self.engine.add_strategy(self.strategy)
         self.gate = gate(self.engine.kernel, gate_limits)

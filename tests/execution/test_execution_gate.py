@@ -663,3 +663,22 @@ def test_who_enables_says_why(reason):
         with pytest.raises(ValueError, match=r"^reason must say why"):
             strategy.gate.enable(strategy.id.value, reason=reason)
         assert strategy.gate.disabled
+
+
+@pytest.mark.parametrize("endpoint", ["RiskEngine.execute", "ExecEngine.execute"])
+def test_an_order_that_was_canceled_while_its_command_waited_does_not_leave(endpoint):
+    """The engine would send it to the venue, and it would be filled."""
+
+    def send_late(s):
+        order = make_order(s, BUY, "0.100")
+        s.cache.add_order(order, None, None)
+        names = {name: getattr(order, name) for name in ("trader_id", "strategy_id")}
+        ids = {"instrument_id": order.instrument_id, "client_order_id": order.client_order_id}
+        nothing = {"venue_order_id": None, "account_id": None}
+        order.apply(OrderCanceled(**names, **ids, **nothing, event_id=UUID4(), ts_event=0, ts_init=0))
+        s.msgbus.send(endpoint, SubmitOrder(**names, order=order, command_id=UUID4(), ts_init=0))
+
+    with gated({2: send_late}) as (strategy, engine):
+        assert filled_quantity(engine) == 0
+        assert [order.status for order in engine.cache.orders()] == [OrderStatus.CANCELED]
+        assert not strategy.gate._instruments or not strategy.gate._instruments[INSTRUMENT.id].working

@@ -645,3 +645,25 @@ def test_slices_pay_less_than_one_market_order(book_type):
     assert bought == also == 10
     assert 0 < sliced <= Decimal("0.2")  # half of the widest spread, 4 ticks
     assert at_once > {BookType.L1_MBP: Decimal("1.5"), BookType.L2_MBP: 3}[book_type] * sliced
+
+
+class SlowBus:
+    """Keeps every command for the risk engine until `release` is called, as 1.231 may keep one from a timer."""
+
+    def __init__(self, kernel):
+        self.kernel, self.waiting = kernel, []
+        kernel.msgbus.deregister(endpoint="RiskEngine.execute", handler=kernel.risk_engine.execute)
+        kernel.msgbus.register(endpoint="RiskEngine.execute", handler=self.waiting.append)
+
+    def release(self):
+        while self.waiting:
+            self.kernel.risk_engine.execute(self.waiting.pop(0))
+
+
+def test_an_order_that_was_sent_is_not_handed_back_while_its_command_waits():
+    """One slice at the horizon, which is the primary itself: handed back as well, it would be traded twice."""
+    buses = []
+    plan = {1: lambda s: s.twap(BUY, "0.100", 10, 10), 2: lambda s: buses[0].release()}
+    _, algorithm, _, fills = run_twap(plan, flat_market(4), prepare=lambda engine: buses.append(SlowBus(engine.kernel)))
+    assert [quantity for _, quantity in fills] == [Decimal("0.1")]
+    assert [outcome.handed_back for outcome in algorithm.outcomes] == [0]

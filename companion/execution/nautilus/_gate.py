@@ -101,11 +101,13 @@ class RiskGate(GateModes):
         return self._judge(order, self._clock.timestamp_ns(), 0)
 
     def _to_risk(self, command: Any) -> None:
-        if self._passes(command):
+        if not _came_too_late(command) and self._passes(command):
             self._kernel.risk_engine.execute(command)
 
     def _to_execution(self, command: Any) -> None:
         """Count cancels, and judge what did not come through the risk engine: an order that an emulator releases."""
+        if _came_too_late(command):
+            return
         if isinstance(command, SubmitOrder):
             known = self._instrument(command.instrument_id)
             if (known is None or command.order.client_order_id not in known.working) and not self._passes(command):
@@ -215,3 +217,8 @@ class RiskGate(GateModes):
         algorithm = command.order.exec_algorithm_id
         self._bus.deregister(endpoint=f"{algorithm}.execute", handler=self._to_nobody)
         self._refuse(command.order, Breach("algorithm", f"{algorithm} is not there: add it to the engine"))
+
+
+def _came_too_late(command: Any) -> bool:
+    """Whether the order was canceled while its command waited: the engine would send it to the venue all the same."""
+    return isinstance(command, SubmitOrder) and bool(command.order.is_closed)

@@ -44,6 +44,12 @@ class _Work:
     end_ns: int
     stopping: str = ""
     obstacle: str = ""
+    sent: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether the primary is still ours. In 1.231 a command may wait, and a sent order looks like a new one."""
+        return bool(self.primary.is_active_local) and not self.sent
 
 
 class TwapAdaptive(AccountedAlgorithm):
@@ -192,7 +198,7 @@ class TwapAdaptive(AccountedAlgorithm):
         if work is None:
             return
         slices = slices_of(self.cache, work.primary)
-        if work.primary.is_active_local and not work.stopping and all(one.is_closed for one in slices):
+        if work.waits and not work.stopping and all(one.is_closed for one in slices):
             self._send_slice(work, slices, max(1, 1 + (work.end_ns - event.ts_event) // work.interval_ns))
         if event.ts_event >= work.end_ns:
             self._stop_work(work, "; ".join(filter(None, ("the horizon is reached", work.obstacle))))
@@ -242,6 +248,7 @@ class TwapAdaptive(AccountedAlgorithm):
     def _submit(self, work: _Work, quantity: Decimal, touch: Decimal) -> None:
         primary, instrument = work.primary, work.instrument
         if quantity == primary.quantity.as_decimal():
+            work.sent = True
             self.submit_order(primary)
             return
         slip = touch * to_decimal(self.config.max_slip, "max_slip")
@@ -261,9 +268,9 @@ class TwapAdaptive(AccountedAlgorithm):
     def _settle(self, work: _Work) -> None:
         """Set the primary's quantity to what is neither filled nor works, and close it when its work is over."""
         primary, slices = work.primary, slices_of(self.cache, work.primary)
-        if primary.is_active_local and (left := not_sent(primary, slices)) != primary.quantity.as_decimal():
+        if work.waits and (left := not_sent(primary, slices)) != primary.quantity.as_decimal():
             self._set_quantity(primary, left)
-        over = primary.is_closed or (work.stopping and primary.is_active_local)
+        over = primary.is_closed or (work.stopping and work.waits)
         if over and all(one.is_closed for one in slices):
             self._close(primary, last_words(primary) if primary.is_closed else work.stopping)
 
