@@ -4,6 +4,7 @@ from ._data import minute_bar_type as minute_bar_type
 from ._data import perpetual_instrument as perpetual_instrument
 from ._data import write_catalog as write_catalog
 from ._gate import RiskGate as RiskGate
+from ._gate import RiskLimits as RiskLimits
 from ._gate_events import ModeChange as ModeChange
 from ._gate_events import Refusal as Refusal
 from ._harness import run_engine as run_engine
