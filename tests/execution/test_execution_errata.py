@@ -205,7 +205,18 @@ def test_an_order_for_an_algorithm_that_nobody_runs_waits_for_ever():
 
 def test_through_zero_in_one_order():
     """From long .1 to short .2 the listing sends .3 at once; a limit that lets only reduce can not judge it."""
-    printed = Decimal("-0.2") - Decimal("0.1")
-    assert printed == Decimal("-0.3")
+
+    class Turning(PrintedStrategy):
+        def on_bar(self, bar):
+            if self.portfolio.net_position(INSTRUMENT.id):
+                super().on_bar(bar)
+                return
+            self._update_liquidity_gate()
+            self.submit_order(self.order_factory.market(INSTRUMENT.id, BUY, Quantity.from_str("0.100")))
+
+    printed = Turning("-0.200")
+    with run_engine(printed, flat_market(2), algorithms=[TwapAdaptive()]):
+        pass
+    assert printed.sent == [Decimal("-0.3")]
     ours = plan("-0.2", "0.1").order
     assert (ours.quantity, ours.reduce_only) == (Decimal("-0.1"), True)
