@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "backtest": {"datasets", "regimes", "evaluation", "risk"},
     "desk": {"datasets", "regimes", "risk"},
     "execution": {"datasets", "desk", "heston", "risk"},
-    "live": {"execution", "desk", "regimes", "risk"},
+    "live": {"datasets", "execution", "desk", "regimes", "risk"},
     "plotting": set(),
     "notebook": set(),
     "doctor": set(),
