@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -86,6 +87,32 @@ def atomic_write_text(target: str | Path, text: str) -> None:
     """Write `text` to `target` in one step."""
     with atomic_path(target) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def durable_write_text(target: str | Path, text: str) -> None:
+    """`atomic_write_text`, and when it returns, the new version outlives a power cut: file and name are on the disk.
+
+    Raises
+    ------
+    InputError
+        The place can not be written.
+    """
+    atomic_write_text(target, text)
+    try:
+        sync_folder(followed(Path(target)).parent)
+    except OSError as error:
+        raise _unwritable(Path(target), error) from error
+
+
+def sync_folder(path: Path) -> None:
+    """Return when the names in a folder are on the disk: those of new and of replaced files."""
+    if sys.platform == "win32":  # which opens no folders
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def sha256_file(path: str | Path) -> str:

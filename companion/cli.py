@@ -20,6 +20,9 @@ STEPS = {
     "backtest-execution": "trade minute bars and quotes in NautilusTrader, with limits, and account for every cost",
 }
 COMMANDS = {name: (f"companion.pipeline.{name.replace('-', '_')}:APP", summary) for name, summary in STEPS.items()}
+COMMANDS["live"] = ("companion.pipeline.live:APP", "run the desk live on paper, on a simulated exchange or real data")
+COMMANDS["breaker"] = ("companion.pipeline.breaker:APP", "stop live trading by hand, see why it stopped, let it go on")
+COMMANDS["live-replay"] = ("companion.pipeline.live_replay:APP", "make every decision of an audit log again")
 COMMANDS["doctor"] = ("companion.doctor:main", "say what is installed, what is missing and how to get it")
 FLAGS = ("--help", "-h", "--version")
 

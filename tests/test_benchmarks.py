@@ -97,6 +97,15 @@ def test_the_gate_judges_in_less_than_half_of_what_a_submission_takes() -> None:
     assert ratios["submission, no gate"] > 2
 
 
+def test_twenty_thousand_quotes_a_second_all_arrive_in_time() -> None:
+    rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))["live"]["rows"]
+    case, ours = "20,000 quotes/s for 60 s: ", [row for row in rows if row["contender"] == "companion"]
+    values = {row["case"].removeprefix(case): row["value"] for row in ours if row["case"].startswith(case)}
+    assert values["arrived"] == 1_200_000
+    assert values["latency, median"] < 1.0
+    assert values["latency, 99 %"] < 10.0
+
+
 KERNELS = (
     *("scan forward", "scan backward", "convolution forward", "convolution backward", "norm forward", "norm backward"),
     "one bar, MarketMamba.stepper",

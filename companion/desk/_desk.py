@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +106,10 @@ class Desk:
         bar: str = "1D",
         longest_gap: int = 10,
     ) -> None:
-        self.sizing, self.instrument = sizing, InstrumentRules.of(instrument)
+        self.sizing, self.instrument = replace(sizing), InstrumentRules.of(instrument)  # without what it has derived
         self._leverage_rule = DimmerSteps() if leverage is None else leverage
         self._stepper, self._warm_up = detector.stepper(), detector.warm_up
+        self._warm_up_bars = max(detector.warm_up + 1, window)
         self._monitor = copy.deepcopy(monitor)
         self._limits = [copy.deepcopy(limit) for limit in (daily_loss, drawdown) if limit is not None]
         self._signal = copy.deepcopy(signal) if signal is not None else AlwaysLong()
@@ -123,7 +125,7 @@ class Desk:
             self._monitor,
             self._limits,
             self._signal,
-            sizing,
+            self.sizing,
             self.instrument,
             leverage,
             volatility,
@@ -132,6 +134,11 @@ class Desk:
             self._intake.intraday,
         )
         self._start = self.state()
+
+    @property
+    def warm_up_bars(self) -> int:
+        """Bars from a start for which detector and volatility keep it flat; a signal may take longer."""
+        return self._warm_up_bars
 
     def on_bar(
         self, bar: Bar, *, quote: Quote | None = None, equity: Decimal | None, held: Decimal | None = None

@@ -71,6 +71,7 @@ def minute_desk(
     leverage: Leverage | None = None,
     intraday: IntradayVolatility | None = None,
     max_daily_loss: Decimal | float = 0.03,
+    bar: str = "1min",
 ) -> Desk:
     """A desk for minute bars, which warms up for 720 of them: twelve hours flat.
 
@@ -94,6 +95,9 @@ def minute_desk(
     max_daily_loss : Decimal or float
         Share of the day's first equity, in (0, 1): three typical days where the volatility of equity is 20 % a year.
         The limit latches and flattens.
+    bar : str
+        Length of a bar, in the notation of `pandas.Timedelta`. All numbers here are per bar: another length is for a
+        rehearsal, in which minutes are replayed faster and stamped anew.
 
     Raises
     ------
@@ -112,6 +116,6 @@ def minute_desk(
         window=60,
         intraday=intraday,
         daily_loss=DailyLossLimit(max_daily_loss),
-        bar="1min",
+        bar=bar,
         longest_gap=15,
     )

@@ -120,6 +120,26 @@ def test_a_bad_bar_is_flat_says_why_and_changes_nothing(bars, fault):
     assert desk.on_bar(bars[40], equity=EQUITY, held=before.quantity) == again.on_bar(bars[40], equity=EQUITY)
 
 
+@pytest.mark.parametrize(("warm_up", "window"), [(0, 5), (3, 5), (4, 5), (5, 5), (30, 5), (30, 50)])
+def test_it_is_flat_for_its_warm_up_bars_and_not_for_one_more(bars, warm_up, window):
+    desk = make_desk(Scripted(0.95, warm_up=warm_up), window=window)
+    decisions = desk.run(bars, equity=EQUITY)
+    assert [decision.quantity > 0 for decision in decisions].index(True) == desk.warm_up_bars
+
+
+def test_what_a_sizing_has_derived_is_no_setting(bars):
+    """Two desks of one settings object are alike, used or not."""
+    sizing = replace(SIZING)
+    states = [last_state(make_desk(sizing=sizing), bars) for _ in range(2)]
+    assert sizing.exact_sigma_target > 0
+    assert states[0] == states[1] == last_state(make_desk(sizing=sizing), bars)
+
+
+def last_state(desk, bars):
+    desk.run(bars, equity=EQUITY)
+    return desk.state()
+
+
 @pytest.mark.parametrize("equity", [None, Decimal(0), Decimal(-5), Decimal("NaN"), Decimal("Infinity")])
 def test_no_equity_is_flat(bars, equity):
     found = last(make_desk(), bars, equity=equity)

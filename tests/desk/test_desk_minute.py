@@ -1,6 +1,7 @@
 """The ready-made desk for minute bars: it knows their scale, keeps to its numbers, and cries wolf once a month."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -78,6 +79,17 @@ def test_a_hole_of_more_than_a_quarter_of_an_hour_ends_the_stream(day):
     late = desk.on_bar(second._replace(time=first.time + 16.5 * MINUTE), equity=EQUITY)
     assert "at most 15 bars of 0:01:00" in late.reasons[0]
     assert desk.on_bar(second._replace(time=first.time + 15 * MINUTE), equity=EQUITY).n_bars == 1
+
+
+def test_minutes_may_be_stamped_anew_and_replayed_faster(day):
+    """A rehearsal: only the times differ, and the day has more of them."""
+    bars, _, decisions = day
+    desk, start = minute_desk(instrument=RULES, bar="100ms"), bars[0].time
+    fast = [bar._replace(time=start + i * MINUTE / 600) for i, bar in enumerate(bars)]
+    told = [replace(decision, bar=bar) for decision, bar in zip(decisions[:900], fast, strict=False)]
+    assert desk.run(fast[:900], equity=EQUITY) == told
+    assert "at most 15 bars of 0:00:00.100000" in desk.on_bar(bars[-1], equity=EQUITY).reasons[0]
+    assert desk.warm_up_bars == minute_desk(instrument=RULES).warm_up_bars == WARM
 
 
 def test_its_monitor_stops_one_normal_day_a_month():

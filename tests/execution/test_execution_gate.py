@@ -682,3 +682,150 @@ def test_an_order_that_was_canceled_while_its_command_waited_does_not_leave(endp
         assert filled_quantity(engine) == 0
         assert [order.status for order in engine.cache.orders()] == [OrderStatus.CANCELED]
         assert not strategy.gate._instruments or not strategy.gate._instruments[INSTRUMENT.id].working
+
+
+def announce(heard, fails=lambda order: False):
+    """A step of a plan that lets somebody write orders down."""
+
+    def write(order):
+        if fails(order):
+            raise OSError("no space left")
+        heard.append(order.client_order_id)
+
+    return lambda strategy: setattr(strategy.gate, "before_send", write)
+
+
+def test_every_order_that_passes_is_announced_before_it_leaves():
+    """Single orders, lists, slices of an algorithm and what the engine emulates; not what is refused."""
+    heard, counts = [], []
+
+    def plan(strategy):
+        announce(heard)(strategy)
+        write = strategy.gate.before_send
+
+        def count(order):
+            write(order)
+            counts.append((strategy.kernel.exec_engine.command_count, order.status))
+
+        strategy.gate.before_send = count
+
+    def bracket(s):
+        orders = s.order_factory.bracket(
+            INSTRUMENT.id,
+            BUY,
+            Quantity.from_str("0.100"),
+            tp_price=Price.from_str("50500.0"),
+            sl_trigger_price=Price.from_str("49500.0"),
+        )
+        s.submit_order_list(orders)
+
+    steps = {1: plan, 2: lambda s: s.market(BUY, "0.100"), 3: lambda s: s.market(BUY, "1.001"), 4: bracket}
+    with gated(steps) as (strategy, engine):
+        left = [order for order in engine.cache.orders() if order.status is not OrderStatus.DENIED]
+        assert rules(strategy) == ["order_quantity"]
+        assert sorted(heard) == sorted(order.client_order_id for order in left)
+        assert len(heard) == 4
+        assert [status for _, status in counts] == [OrderStatus.INITIALIZED] * 4
+        assert [n for n, _ in counts] == [0, 1, 1, 1]  # commands that the engine has seen: not this one
+
+
+def test_what_can_not_be_written_down_does_not_leave_unless_it_flattens():
+    """The rule is "journal", trading halts by that source, and a flatten leaves all the same."""
+    heard = []
+    steps = {
+        2: lambda s: s.market(BUY, "0.100"),
+        3: announce(heard, fails=lambda order: True),
+        4: lambda s: s.market(BUY, "0.100"),
+        5: lambda s: s.market(SELL, "0.100", tags=["FLATTEN"]),
+    }
+    with gated(steps) as (strategy, engine):
+        (refusal,) = strategy.gate.refusals
+        assert refusal.rule == "journal"
+        assert "no space left" in refusal.reason
+        assert refusal.time_ns == int(bar_times(4)[-1])
+        assert strategy.gate.mode is TradingMode.HALTED
+        (change,) = [event for event in strategy.heard if isinstance(event, ModeChange)]
+        assert (change.source, change.mode) == ("journal", TradingMode.HALTED)
+        assert [signed_quantity(fill) for fill in all_fills(engine)] == [D("0.1"), D("-0.1")]
+        assert not heard
+
+
+def test_a_list_of_which_one_can_not_be_written_down_is_refused_as_one():
+    prices, heard = [Price.from_str("49900.0"), Price.from_str("49800.0")], []
+
+    def two(s):
+        orders = [s.order_factory.limit(INSTRUMENT.id, BUY, Quantity.from_str("0.100"), price) for price in prices]
+        s.submit_order_list(s.order_factory.create_list(orders))
+
+    steps = {1: announce(heard, fails=lambda order: order.price == prices[1]), 2: two}
+    with gated(steps) as (strategy, engine):
+        assert rules(strategy) == ["order_list", "journal"]
+        assert all(order.status is OrderStatus.DENIED for order in engine.cache.orders())
+        assert not list(strategy.gate._instruments[INSTRUMENT.id].alive())
+
+
+def test_a_halt_while_a_command_is_on_its_way():
+    """Live, a command waits between gate and venue: an order that nobody can cancel yet is refused when it comes."""
+    heard = []
+
+    def halt(s):
+        announce(heard)(s)
+        write = s.gate.before_send
+
+        def and_halt(order):
+            write(order)
+            if "FLATTEN" not in (order.tags or ()):
+                send("halted")(s)
+
+        s.gate.before_send = and_halt
+
+    steps = {
+        2: lambda s: s.market(BUY, "0.100"),
+        3: halt,
+        4: lambda s: s.market(BUY, "0.100"),
+        5: lambda s: s.market(SELL, "0.100", tags=["FLATTEN"]),
+    }
+    with gated(steps) as (strategy, engine):
+        assert rules(strategy) == ["halted"]
+        assert len(heard) == 2
+        assert filled_quantity(engine) == 0
+        assert not list(strategy.gate._instruments[INSTRUMENT.id].alive())
+
+
+def test_an_account_whose_old_events_are_forgotten_is_read_anew():
+    """A node forgets them: as many events as before need not be the same ones."""
+    equities = []
+
+    def forget(s):
+        account = s.portfolio.account(INSTRUMENT.id.venue)
+        n_before = account.event_count
+        s.market(BUY, "0.100")  # judged now, filled a second later
+        equities.append((n_before, s.gate.equity(INSTRUMENT.id)))
+        account.purge_account_events(s.clock.timestamp_ns(), 0)
+
+    def look(s):
+        account = s.portfolio.account(INSTRUMENT.id.venue)
+        unrealized = s.portfolio.unrealized_pnl(INSTRUMENT.id).as_decimal()
+        total = account.balance_total(account.currencies()[0]).as_decimal() + unrealized
+        equities.append((account.event_count, s.gate.equity(INSTRUMENT.id), total))
+
+    steps = {2: lambda s: s.market(BUY, "0.100"), 3: forget, 4: look}
+    unseen = {"limits": limit_to(period_s=86_400.0), "latency_model": LatencyModel(base_latency_nanos=SECOND_NS)}
+    with gated(steps, **unseen):
+        (n_before, before), (n_after, after, truth) = equities
+        assert after == truth != before
+        assert n_before == n_after
+
+
+def test_refusals_are_kept_within_bounds():
+    engine = make_engine()
+    try:
+        gate = RiskGate(engine.kernel, RiskLimits(**GIVEN), keep_refusals=2)
+        strategy = PlannedStrategy(dict.fromkeys((1, 2, 3), lambda s: s.market(BUY, "1.001")))
+        for data in flat_market(4, quotes_per_minute=PER_MINUTE):
+            engine.add_data(data, sort=True)
+        engine.add_strategy(strategy)
+        engine.run()
+        assert [refusal.time_ns for refusal in gate.refusals] == bar_times(3)[1:].tolist()
+    finally:
+        engine.dispose()

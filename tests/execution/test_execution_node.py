@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import threading
 import time
 from decimal import Decimal
 
@@ -92,6 +93,35 @@ def test_a_node_trades_on_paper(connections):
         node.dispose()
         loop.close()
         gc.collect()  # what was left behind would complain here, and not in some later test
+
+
+def test_timers_call_on_the_engines_thread():
+    """A live clock has a thread of its own: a pass or a slice there would meet a bar halfway."""
+    loop = asyncio.new_event_loop()
+    node = TradingNode(make_trading_node_config(log_level="OFF", timeout_s=2.0), loop=loop)
+    config = make_config(twap_horizon_s=0.2, twap_interval_s=0.05, loop_interval_s=0.02)
+    parts = attach(node, instrument=INSTRUMENT, strategy=config, desk=make_desk(1.0), limits=LIMITS)
+    threads, loop_pass = {"bar": set(), "timer": set(), "stop": set(), "slice": set()}, parts.strategy._loop
+
+    def look(trigger, *bar):
+        threads[trigger].add(threading.get_ident())
+        loop_pass(trigger, *bar)
+
+    parts.strategy._loop = look
+    parts.gate.before_send = lambda order: threads["slice"].add(threading.get_ident())
+
+    async def script():
+        await feed(node, WARM_UP + 2)
+        await until(lambda: node.portfolio.net_position(INSTRUMENT.id) == FULL)
+
+    try:
+        run_node(node, script)
+        assert all(seen == {threading.get_ident()} for seen in threads.values()), threads
+    finally:
+        end_all_tasks(loop)
+        node.dispose()
+        loop.close()
+        gc.collect()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The strategy in the real engine: the loop in its order, each documented posture, and no order from the future."""
 
+import json
 import math
 from dataclasses import replace
 from decimal import Decimal
@@ -457,6 +458,131 @@ def test_a_loss_of_the_day():
     assert run.strategy.halted is None
 
 
+@pytest.mark.parametrize("stops", [False, True])
+def test_somebody_halts_it(stops):
+    """At once, in the middle of a TWAP: canceled and sold by name; it stops when flat, or stays until it is lifted."""
+    runs = []
+
+    class Person(PlannedStrategy):
+        def on_quote_tick(self, tick):
+            if tick.ts_event == at(6, 21):
+                runs[0].parts.strategy.halt("enough", stops=stops)
+
+    run = Run(make_desk(1.0), random_market(12, seed=1), strategies=[Person()], runs=runs)
+    assert run.strategy.halted == "enough"
+    assert run.gate.mode is TradingMode.HALTED
+    assert run.held == 0 == run.filled
+    (flatten,) = [order for order in run.orders if order.tags]
+    assert flatten.ts_init == at(6, 21)
+    assert max(order.ts_init for order in run.orders) == at(6, 21)
+    assert (run.records[-1].time_ns <= at(7)) == stops
+    halt = next(record for record in run.records if record.trigger == "halt")
+    assert "flatten: enough" in halt.reasons
+
+
+def test_a_halt_from_within_a_pass():
+    """Whoever hears of a decision, a halt or a record may halt: the same pass acts, or a second one at once."""
+    for topic in ("events.decision", "events.loop"):
+        runs = []
+
+        def prepare(strategy, topic=topic, runs=runs):
+            def hear(message):
+                decision = message if topic == "events.decision" else message.decision
+                if decision.n_bars == 7:
+                    runs[0].parts.strategy.halt("enough")
+
+            strategy.msgbus.subscribe(topic, hear)
+
+        run = Run(make_desk(1.0), random_market(12, seed=1), strategies=[PlannedStrategy({1: prepare})], runs=runs)
+        (flatten,) = [order for order in run.orders if order.tags]
+        assert (flatten.ts_init, flatten.quantity.as_decimal()) == (at(8), FULL)
+        assert run.held == 0
+
+
+def test_a_halt_of_its_own_is_told_before_the_first_order():
+    """On the bus as "events.halt", once, while what is held is still held and nothing is sent."""
+    heard, runs = [], []
+
+    def prepare(strategy):
+        def hear(halt):
+            flattens = [order for order in strategy.cache.orders() if order.tags]
+            heard.append((halt, strategy.portfolio.net_position(INSTRUMENT.id), flattens))
+
+        strategy.msgbus.subscribe("events.halt", hear)
+
+    desk = make_desk(*[1.0] * 8, RuntimeError("no more"))
+    Run(desk, random_market(14, seed=1), strategies=[PlannedStrategy({1: prepare})], runs=runs)
+    ((halt, held, flattens),) = heard
+    assert halt == (at(9), "fault", "the desk failed: RuntimeError('no more')")
+    assert held == FULL
+    assert not flattens
+
+
+def test_an_old_bar_is_not_traded_on():
+    """From bar 7 on, each comes seven seconds late: what works is taken back, and only a flatten would leave."""
+    quotes, bars = random_market(12, seed=1)
+
+    def late(bar):
+        fields = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.ts_event)
+        return type(bar)(bar.bar_type, *fields, bar.ts_init + 7 * SECOND_NS)
+
+    market = quotes, bars[:6] + [late(bar) for bar in bars[6:]]
+    config = make_config(max_bar_age_s=5.0, twap_horizon_s=200.0, loop_interval_s=1.0)
+    run = Run(make_desk(*[1.0] * 9, -1.0), market, config=config)
+    assert len(sent(run)) == 1
+    assert 0 < run.held < FULL
+    assert not [order for order in run.orders if order.ts_init > at(7, 7)]
+    assert [record.decision.n_bars for record in run.records if record.trigger == "bar"] == list(range(12))
+    assert said(run, "old bar: it closed 7 s ago, 5 s are borne")
+    assert said(run, "old bar")[0].plan.cancel
+    failing = make_desk(*[1.0] * 9, RuntimeError("no more"))
+    assert Run(failing, market, config=config).held == 0
+
+
+def test_the_state_outlasts_a_restart():
+    """A halt and the loss of the day: only a person lifts them."""
+    first = Run(make_desk(*[1.0] * 8, RuntimeError("no more")), random_market(14, seed=1)).strategy
+    second = RegimeStrategy(make_config(), make_desk(1.0))
+    second.on_load(first.on_save())
+    assert second.halted == first.halted
+    assert second.saved_state() == first.saved_state()
+    assert json.loads(json.dumps(first.saved_state())) == first.saved_state()
+    second.lift(reason="a test")
+    assert second.halted is None
+    for state in ({}, None, {**first.saved_state(), "stops": 1}, {**first.saved_state(), "daily_loss": None}):
+        with pytest.raises(ValueError, match="state must be"):
+            second.restore(state)
+
+
+def test_a_restored_halt_flattens():
+    runs, config = [], make_config(loop_interval_s=1.0)
+    stopped = RegimeStrategy(config, make_desk(1.0))
+    stopped.halt("enough")
+    restore = PlannedStrategy({3: lambda _: runs[0].parts.strategy.restore(stopped.saved_state())})
+    other = PlannedStrategy({2: lambda strategy: strategy.market(BUY, "0.300")})
+    run = Run(make_desk(1.0), random_market(6, seed=1), config=config, strategies=[restore, other], runs=runs)
+    assert run.held == 0
+    assert run.strategy.halted == "enough"
+
+
+def test_what_is_kept_is_bounded():
+    limits = replace(LIMITS, max_order_quantity=Decimal("0.05"))
+    settings = {"loop_interval_s": 1.0, "twap_horizon_s": None, "retry_after_s": 20.0}
+    whole = Run(make_desk(1.0), random_market(12, seed=1), config=make_config(**settings), limits=limits)
+    run = Run(make_desk(1.0), random_market(12, seed=1), config=make_config(keep_records=3, **settings), limits=limits)
+    assert len(whole.records) > 12
+    assert len(whole.incidents) == len(whole.gate.refusals) > 3
+    assert run.records == whole.records[-3:]
+    assert run.incidents == whole.incidents[-3:]
+    assert run.gate.refusals == whole.gate.refusals[-3:]
+
+
+@pytest.mark.parametrize("reason", ["", " ", None])
+def test_who_halts_says_why(reason):
+    with pytest.raises(ValueError, match="reason must say why trading is halted"):
+        RegimeStrategy(make_config(), make_desk(1.0)).halt(reason)
+
+
 def test_who_lifts_a_halt_says_why():
     with pytest.raises(ValueError, match="reason must say why the halt is lifted, got ' '"):
         RegimeStrategy(make_config(), make_desk(1.0)).lift(reason=" ")
@@ -591,6 +717,8 @@ def test_the_same_run_twice():
         ({"twap_interval_s": 60.0}, "twap_interval_s must not exceed twap_horizon_s, 50.0, got 60.0"),
         ({"loop_interval_s": math.nan}, "loop_interval_s must be"),
         ({"retry_after_s": -1.0}, "retry_after_s must be"),
+        ({"max_bar_age_s": 0.0}, "max_bar_age_s must be"),
+        ({"keep_records": 0}, "keep_records must be"),
         ({"invalid_volatility_grace_bars": -1}, "invalid_volatility_grace_bars must be"),
     ],
 )

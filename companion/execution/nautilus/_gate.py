@@ -7,7 +7,7 @@ comes by the limits that Article 15 of RTS 6 asks for, and hands the rest on. It
 and live, and needs nothing of the strategies: they learn of a refusal as `OrderDenied` or `OrderModifyRejected`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nautilus_trader.execution.messages import (
@@ -22,14 +22,17 @@ from nautilus_trader.model.data import QuoteTick
 from nautilus_trader.model.events import OrderAccepted, OrderInitialized
 from nautilus_trader.model.orders import Order
 
+from companion.execution._modes import TradingMode
 from companion.execution._order_rules import Breach, RiskLimits
-from companion.execution.nautilus._gate_events import EVENTS_TOPIC, Refusal, denial_of, rejected_change_of
+from companion.execution.nautilus._gate_events import EVENTS_TOPIC, Refusal, denial_of, keep_latest, rejected_change_of
 from companion.execution.nautilus._gate_events import ModeChange as ModeChange
 from companion.execution.nautilus._gate_instrument import FLATTEN, GatedInstrument
 from companion.execution.nautilus._gate_modes import GateModes
 from companion.execution.nautilus._gate_working import WorkingOrder
 
 MODE_ENDPOINT = "RiskGate.mode"
+#: Rule by which an order is refused that can not be written down, and the source of the mode that this sets.
+JOURNAL = "journal"
 #: Before every strategy, so that the gate knows a quote or an order when they act on it.
 _FIRST = 10
 _CANCELS = (CancelOrder, CancelAllOrders, BatchCancelOrders)
@@ -51,6 +54,8 @@ class RiskGate(GateModes):
     limits : RiskLimits or mapping of str to RiskLimits
         One for every instrument, each counted by itself, or by instrument id ("BTCUSDT-PERP.BINANCE"); an
         instrument without limits is then not traded.
+    keep_refusals : int, optional
+        Refusals that are kept, the latest; by default all.
 
     Attributes
     ----------
@@ -60,6 +65,11 @@ class RiskGate(GateModes):
         In order.
     disabled : dict of str to str
         Strategy ids that may only flatten, and "daily_loss", with the reasons.
+    before_send : callable or None
+        Called with each order after it has passed and before it leaves, by whoever writes orders down. If it raises,
+        the order is refused by the rule "journal" and trading is HALTED by the source "journal": what nobody can
+        account for does not leave. A flatten alone leaves all the same, since a risk that is kept is worse than one
+        line that is late. Changes of an order are not announced.
 
     Raises
     ------
@@ -67,9 +77,13 @@ class RiskGate(GateModes):
         If there are no limits.
     """
 
-    def __init__(self, kernel: Any, limits: RiskLimits | Mapping[str, RiskLimits]) -> None:
+    def __init__(
+        self, kernel: Any, limits: RiskLimits | Mapping[str, RiskLimits], *, keep_refusals: int | None = None
+    ) -> None:
         super().__init__(kernel, limits)
         self.refusals: list[Refusal] = []
+        self.before_send: Callable[[Order], None] | None = None
+        self._keep_refusals = keep_refusals
         self._due_ns = 0
         self._places = [
             ("RiskEngine.execute", kernel.risk_engine.execute, self._to_risk),
@@ -105,12 +119,21 @@ class RiskGate(GateModes):
             self._kernel.risk_engine.execute(command)
 
     def _to_execution(self, command: Any) -> None:
-        """Count cancels, and judge what did not come through the risk engine: an order that an emulator releases."""
+        """Count cancels, and judge what did not come through the risk engine: an order that an emulator releases.
+
+        Live, a command waits between the two places. Whatever halts trading in the meantime can not cancel its order,
+        which nobody at the venue knows yet: it is refused here.
+        """
         if _came_too_late(command):
             return
         if isinstance(command, SubmitOrder):
             known = self._instrument(command.instrument_id)
-            if (known is None or command.order.client_order_id not in known.working) and not self._passes(command):
+            if known is None or command.order.client_order_id not in known.working:
+                if not self._passes(command):
+                    return
+            elif self.mode is TradingMode.HALTED and FLATTEN not in (command.order.tags or ()):
+                del known.working[command.order.client_order_id]
+                self._refuse(command.order, Breach("halted", "trading was halted while the order was on its way"))
                 return
         elif isinstance(command, _CANCELS):
             n = len(command.cancels) if isinstance(command, BatchCancelOrders) else 1
@@ -133,18 +156,39 @@ class RiskGate(GateModes):
         counted: list[tuple[GatedInstrument, Order]] = []
         for order in orders:
             if breach := self._judge(order, now_ns, len(counted)):
-                for instrument, other in counted:
-                    del instrument.working[other.client_order_id]
-                for other in orders:
-                    own = other is order
-                    self._refuse(other, breach if own else Breach("order_list", f"{breach.rule}: {breach.reason}"))
-                return False
+                return self._refuse_all(orders, order, breach, counted)
             instrument = self._instruments[order.instrument_id]
             instrument.working[order.client_order_id] = WorkingOrder(order)
             counted.append((instrument, order))
+        for order in orders:
+            if breach := self._not_journaled(order):
+                return self._refuse_all(orders, order, breach, counted)
         for instrument, order in counted:
             instrument.accept(order, now_ns)
         return True
+
+    def _refuse_all(
+        self, orders: list[Order], cause: Order, breach: Breach, counted: list[tuple[GatedInstrument, Order]]
+    ) -> bool:
+        """Refuse orders that pass or fail as one, because of one of them."""
+        for instrument, order in counted:
+            instrument.working.pop(order.client_order_id, None)
+        for order in orders:
+            own = order is cause
+            self._refuse(order, breach if own else Breach("order_list", f"{breach.rule}: {breach.reason}"))
+        return False
+
+    def _not_journaled(self, order: Order) -> Breach | None:
+        """Announce an order that is about to leave. Where that fails, trading halts and only a flatten goes on."""
+        if self.before_send is None:
+            return None
+        try:
+            self.before_send(order)
+        except Exception as error:
+            reason = f"the order could not be written down: {error!r}"
+            self.change_mode(ModeChange(source=JOURNAL, mode=TradingMode.HALTED, reason=reason))
+            return None if FLATTEN in (order.tags or ()) else Breach(JOURNAL, reason)
+        return None
 
     def _passes_change(self, command: ModifyOrder) -> bool:
         order, now_ns = self._cache.order(command.client_order_id), self._clock.timestamp_ns()
@@ -181,7 +225,7 @@ class RiskGate(GateModes):
             strategy_id=order.strategy_id.value,
             quantity=size if order.is_buy else -size,
         )
-        self.refusals.append(refusal)
+        keep_latest(self.refusals, refusal, self._keep_refusals)
         if breach.rule == "repeats":
             self._disable(refusal.strategy_id, breach.reason)
         tell = denial_of if change is None else rejected_change_of

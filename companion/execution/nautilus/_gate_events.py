@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import CancelOrder
@@ -11,6 +12,7 @@ from nautilus_trader.model.orders import Order
 from companion.execution._modes import TradingMode
 
 EVENTS_TOPIC = "events.gate"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,13 @@ class ModeChange:
     source: str
     mode: TradingMode
     reason: str
+
+
+def keep_latest(kept: list[_T], one: _T, n: int | None) -> None:
+    """Append to a list that keeps the latest `n`, or all."""
+    kept.append(one)
+    if n is not None:
+        del kept[:-n]
 
 
 def denial_of(order: Order, reason: str, now_ns: int) -> OrderDenied:

@@ -71,7 +71,8 @@ class GatedInstrument:
         self._equity: Decimal | None = None
         self._balance: Decimal | None = None
         self._margin_rate = ZERO
-        self._n_account_events = 0
+        self._account_event: Any = None
+        self._venue = instrument_id.venue
         self._floor = ZERO
         self._day_ends_ns = 0
         if (quote := self._cache.quote_tick(instrument_id)) is not None:
@@ -212,14 +213,14 @@ class GatedInstrument:
 
     def equity(self) -> Decimal | None:
         """Balance and what is unrealized, in the currency in which the instrument settles."""
-        account = self._cache.account_for_venue(self.id.venue)
+        account = self._cache.account_for_venue(self._venue)
         if account is None or not account.is_margin_account:
             return None
-        if account.event_count != self._n_account_events:
+        if account.last_event is not self._account_event:  # their number would not do: a node forgets old ones
             self._read_account(account)
         if (equity := self._balance) is None:
             return None
-        for position in self._cache.positions_open(venue=self.id.venue):
+        for position in self._cache.positions_open(self._venue):
             if position.settlement_currency == self._currency:
                 if (quote := self._cache.quote_tick(position.instrument_id)) is None:
                     return None
@@ -231,7 +232,7 @@ class GatedInstrument:
         """Read what only changes with an event of the account: cheap to know, and exact."""
         if (instrument := self._cache.instrument(self.id)) is None:
             return
-        self._n_account_events = account.event_count
+        self._account_event = account.last_event
         self._currency = instrument.get_settlement_currency()
         balance = account.balance_total(self._currency)
         self._balance = None if balance is None else balance.as_decimal()

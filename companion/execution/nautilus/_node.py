@@ -21,6 +21,11 @@ from companion.execution.nautilus._strategy_config import RegimeStrategyConfig
 from companion.execution.nautilus._twap import TwapAdaptive
 from companion.execution.nautilus._twap_config import TwapAdaptiveConfig
 
+PURGE_INTERVAL_MINS, PURGE_BUFFER_MINS = 10, 60
+"""A node forgets each ten minutes what is closed for an hour: longer than any order is worked, and no month grows."""
+PURGE_POSITIONS_MINS = 1
+"""A closed position goes at the next minute, for with each that opens again the engine keeps a copy of the last."""
+
 
 class Attached(NamedTuple):
     """The three parts, as they stand in the engine.
@@ -50,7 +55,8 @@ def make_trading_node_config(
     """Configuration of a `TradingNode` whose orders are filled by a simulated venue: paper trading, no network.
 
     Fills come from quotes alone, as in the backtest of the book: neither a bar nor a trade moves the simulated book.
-    Nothing is reconciled at the start, since the simulated account has no past.
+    Nothing is reconciled at the start, since the simulated account has no past. Orders that have been closed for an
+    hour leave the engine's memory.
 
     Parameters
     ----------
@@ -86,11 +92,20 @@ def make_trading_node_config(
         default_leverage=Decimal(leverage),
         bar_execution=False,
         trade_execution=False,
+        use_random_ids=True,  # numbers would begin anew with each run, and name two trades alike
     )
     return TradingNodeConfig(
         trader_id=TraderId(trader_id),
         logging=LoggingConfig(log_level=log_level),
-        exec_engine=LiveExecEngineConfig(reconciliation=False),
+        exec_engine=LiveExecEngineConfig(
+            reconciliation=False,
+            purge_closed_orders_interval_mins=PURGE_INTERVAL_MINS,
+            purge_closed_orders_buffer_mins=PURGE_BUFFER_MINS,
+            purge_closed_positions_interval_mins=PURGE_POSITIONS_MINS,
+            purge_closed_positions_buffer_mins=0,
+            purge_account_events_interval_mins=PURGE_INTERVAL_MINS,
+            purge_account_events_lookback_mins=PURGE_BUFFER_MINS,
+        ),
         data_clients=dict(data_clients or {}),
         exec_clients={venue: sandbox},
         timeout_connection=timeout_s,
@@ -140,8 +155,8 @@ def attach(
     if isinstance(host, TradingNode):
         _build(host, instrument)
     parts = Attached(
-        gate=RiskGate(host.kernel, limits),
-        algorithm=TwapAdaptive(algorithm),
+        gate=RiskGate(host.kernel, limits, keep_refusals=strategy.keep_records),
+        algorithm=TwapAdaptive(algorithm or TwapAdaptiveConfig(keep_outcomes=strategy.keep_records)),
         strategy=RegimeStrategy(strategy, desk),
     )
     host.kernel.trader.add_exec_algorithm(parts.algorithm)

@@ -6,7 +6,7 @@ from nautilus_trader.model.data import BarType
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.trading.config import StrategyConfig
 
-from companion._checks import check_positive
+from companion._checks import check_count, check_positive
 from companion.execution._gate_config import GateConfig
 from companion.risk import Posture
 from companion.risk._decimal import is_amount, require_share, to_decimal
@@ -47,6 +47,11 @@ class RegimeStrategyConfig(StrategyConfig, kw_only=True, frozen=True):
         Time after a denied, rejected or expired order before the next of its kind, in seconds.
     flatten_on_stop : bool
         Whether stopping sells what is held; working orders are canceled in any case.
+    max_bar_age_s : float or None
+        Age, since its close, from which on a bar that comes in is decided on and not traded on, in seconds: what was
+        missed is caught up with. Until the next bar only a flatten is sent. None trades on each bar.
+    keep_records : int or None
+        Records and incidents that are kept, the latest; None keeps all.
 
     Raises
     ------
@@ -67,6 +72,8 @@ class RegimeStrategyConfig(StrategyConfig, kw_only=True, frozen=True):
     invalid_volatility_grace_bars: int = 5
     retry_after_s: float = 60.0
     flatten_on_stop: bool = False
+    max_bar_age_s: float | None = None
+    keep_records: int | None = None
 
     def __post_init__(self) -> None:
         if self.bar_type.instrument_id != self.instrument_id:
@@ -82,13 +89,15 @@ class RegimeStrategyConfig(StrategyConfig, kw_only=True, frozen=True):
             raise ValueError(f"max_order_quantity must be None or a positive amount, got {self.max_order_quantity!r}")
         if self.max_daily_loss is not None:
             require_share(self.max_daily_loss, "max_daily_loss")
-        for name in ("twap_horizon_s", "twap_interval_s", "loop_interval_s", "retry_after_s"):
+        for name in ("twap_horizon_s", "twap_interval_s", "loop_interval_s", "retry_after_s", "max_bar_age_s"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
         if self.twap_horizon_s is not None and self.twap_interval_s > self.twap_horizon_s:
             raise ValueError(
                 f"twap_interval_s must not exceed twap_horizon_s, {self.twap_horizon_s}, got {self.twap_interval_s}"
             )
+        if self.keep_records is not None:
+            check_count("keep_records", self.keep_records)
         grace = self.invalid_volatility_grace_bars
         if isinstance(grace, bool) or not isinstance(grace, int) or grace < 0:
             raise ValueError(f"invalid_volatility_grace_bars must be an integer from 0, got {grace!r}")

@@ -10,8 +10,9 @@ from nautilus_trader.trading.strategy import Strategy
 from companion.execution._modes import TradingMode
 from companion.execution._reconcile import OrderIntent
 from companion.execution.nautilus._gate import EVENTS_TOPIC, FLATTEN, MODE_ENDPOINT, ModeChange
+from companion.execution.nautilus._gate_events import keep_latest
 from companion.execution.nautilus._strategy_config import RegimeStrategyConfig
-from companion.execution.nautilus._strategy_records import OrderIncident
+from companion.execution.nautilus._strategy_records import INCIDENT_TOPIC, OrderIncident
 from companion.execution.nautilus._twap_config import TWAP_TOPIC, TwapOutcome
 from companion.execution.nautilus._view import HoldingsView
 from companion.risk import InstrumentRules
@@ -143,12 +144,12 @@ class GuardedStrategy(Strategy):
     def _keep_incident(self, event: Any, what: str, reason: str) -> None:
         order = self.cache.order(event.client_order_id)
         left = order.quantity.as_decimal() - order.filled_qty.as_decimal()
-        self.incidents.append(
-            OrderIncident(
-                time_ns=event.ts_event,
-                order_id=event.client_order_id.value,
-                event=what,
-                quantity=left if order.is_buy else -left,
-                reason=reason,
-            )
+        incident = OrderIncident(
+            time_ns=event.ts_event,
+            order_id=event.client_order_id.value,
+            event=what,
+            quantity=left if order.is_buy else -left,
+            reason=reason,
         )
+        keep_latest(self.incidents, incident, self.config.keep_records)
+        self.msgbus.publish(INCIDENT_TOPIC, incident)

@@ -2,11 +2,34 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from companion.desk import Decision
 from companion.execution._modes import TradingMode
 from companion.execution._reconcile import Rebalance
 from companion.risk import Posture
+
+#: Topics on the engine's message bus. A decision and a halt are published before the pass acts on them, a record of the
+#: loop and an incident once they are kept.
+DECISION_TOPIC, HALT_TOPIC, LOOP_TOPIC, INCIDENT_TOPIC = (
+    f"events.{what}" for what in ("decision", "halt", "loop", "incident")
+)
+
+
+class Halt(NamedTuple):
+    """A strategy halts trading by itself; published on "events.halt" before the first order that this makes.
+
+    Attributes
+    ----------
+    time_ns : int
+    cause : str
+        "daily_loss", or "fault" where what it decides with is gone.
+    reason : str
+    """
+
+    time_ns: int
+    cause: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +41,8 @@ class LoopRecord:
     time_ns : int
         When, in nanoseconds.
     trigger : str
-        "bar", "timer" or "stop". Of those by a timer only those that did something, or found something new, are kept.
+        "bar", "timer", "halt" or "stop". Of those by timer and halt only those that did something, or found something
+        new, are kept.
     mode : TradingMode
         What the liquidity gate said.
     posture : Posture

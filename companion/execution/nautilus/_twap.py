@@ -25,6 +25,7 @@ from nautilus_trader.model.orders import Order, OrderList
 from companion._checks import check_positive
 from companion.execution._modes import TradingMode
 from companion.execution.nautilus._gate_events import EVENTS_TOPIC, ModeChange
+from companion.execution.nautilus._timers import Callback, on_engine_thread
 from companion.execution.nautilus._twap_accounts import AccountedAlgorithm
 from companion.execution.nautilus._twap_config import TwapAdaptiveConfig
 from companion.execution.nautilus._twap_reading import last_words, latest_failures, not_sent, read_book, slices_of
@@ -80,11 +81,13 @@ class TwapAdaptive(AccountedAlgorithm):
         self._works: dict[ClientOrderId, _Work] = {}
         self._watched: set[StrategyId] = set()
         self._mode = TradingMode.ACTIVE
+        self._timer_callback: Callback = self._on_timer
 
     # The engine calls these
 
     def on_start(self) -> None:
         """Listen to the gate; hand back what an earlier run left behind."""
+        self._timer_callback = on_engine_thread(self.clock, self._on_timer)
         self.msgbus.subscribe(EVENTS_TOPIC, self._on_gate)
         for order in self.cache.orders():
             if self._is_own(order) and order.is_primary and order.is_active_local:
@@ -119,7 +122,7 @@ class TwapAdaptive(AccountedAlgorithm):
         self._works[order.client_order_id] = work
         self._watch(order.strategy_id)
         interval = timedelta(microseconds=work.interval_ns // 1000)
-        self.clock.set_timer(name=order.client_order_id.value, interval=interval, callback=self._on_timer)
+        self.clock.set_timer(order.client_order_id.value, interval, callback=self._timer_callback)
 
     def on_order_list(self, order_list: OrderList) -> None:
         """Deny a list: orders that wait for one another are nothing that time can be given to."""

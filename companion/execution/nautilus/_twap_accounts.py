@@ -7,14 +7,14 @@ ever, without an event; so the events that the engine would make are made here, 
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.config import ExecAlgorithmConfig
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.algorithm import ExecAlgorithm
 from nautilus_trader.model.events import OrderCanceled, OrderDenied, OrderEvent, OrderUpdated
 from nautilus_trader.model.objects import Quantity
 from nautilus_trader.model.orders import Order
 
-from companion.execution.nautilus._twap_config import TWAP_TOPIC, TwapOutcome
+from companion.execution.nautilus._gate_events import keep_latest
+from companion.execution.nautilus._twap_config import TWAP_TOPIC, TwapAdaptiveConfig, TwapOutcome
 from companion.execution.nautilus._twap_reading import filled_and_in_flight, ordered, slices_of
 
 
@@ -23,7 +23,7 @@ class AccountedAlgorithm(ExecAlgorithm):
 
     Parameters
     ----------
-    config : ExecAlgorithmConfig
+    config : TwapAdaptiveConfig
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class AccountedAlgorithm(ExecAlgorithm):
         One for each primary that came to its end, in order.
     """
 
-    def __init__(self, config: ExecAlgorithmConfig) -> None:
+    def __init__(self, config: TwapAdaptiveConfig) -> None:
         super().__init__(config)
         self.outcomes: list[TwapOutcome] = []
 
@@ -57,7 +57,7 @@ class AccountedAlgorithm(ExecAlgorithm):
             in_flight=in_flight,
             handed_back=quantity - filled - in_flight,
         )
-        self.outcomes.append(outcome)
+        keep_latest(self.outcomes, outcome, self.config.keep_outcomes)
         self.msgbus.publish(TWAP_TOPIC, outcome)
 
     def _set_quantity(self, primary: Order, quantity: Decimal) -> None:

@@ -36,6 +36,8 @@ class TwapAdaptiveConfig(ExecAlgorithmConfig, frozen=True, kw_only=True):
         Quotes before the present one without which there is no usual spread, and nothing is sent.
     max_failures : int
         Slices in a row that fill nothing after which the order is handed back.
+    keep_outcomes : int or None
+        Outcomes that are kept, the latest; None keeps all.
 
     Raises
     ------
@@ -51,6 +53,7 @@ class TwapAdaptiveConfig(ExecAlgorithmConfig, frozen=True, kw_only=True):
     max_quote_age_s: float = 5.0
     min_quotes: int = 20
     max_failures: int = 3
+    keep_outcomes: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self._amount("participation") <= 1:
@@ -64,6 +67,8 @@ class TwapAdaptiveConfig(ExecAlgorithmConfig, frozen=True, kw_only=True):
         check_positive("max_quote_age_s", self.max_quote_age_s)
         check_count("min_quotes", self.min_quotes)
         check_count("max_failures", self.max_failures)
+        if self.keep_outcomes is not None:
+            check_count("keep_outcomes", self.keep_outcomes)
 
     def _amount(self, name: str) -> Decimal:
         amount = to_decimal(getattr(self, name), name)
