@@ -21,6 +21,7 @@ ORDER = (
     "backtest",
     "sweep",
     "execution",
+    "live",
     "roofline",
 )
 HEADINGS = ("Case", "Contender", "Median", "Against companion")

@@ -45,13 +45,16 @@ def book_map() -> dict[str, Any]:
         "9": Box("9 Honest<br>backtests", 2, -3, "decision"),
         "10": Box("10 Leverage,<br>kill switch", 1, -3, "decision"),
         "11": Box("11 A safe<br>target", 1, -4, "stable"),
+        "12": Box("12 Guardrails,<br>limits", 0, -4, "decision"),
+        "13": Box("13 Going<br>live", 0, -5, "stable"),
     }
-    handed = {"3": ("5",), "4": ("5", "7"), "5": ("6", "7"), "7": ("8", "9", "10"), "10": ("11",)}
+    handed = {"3": ("5",), "4": ("5", "7"), "5": ("6", "7"), "7": ("8", "9", "10")}
+    handed |= {"10": ("11",), "11": ("12",), "12": ("13",)}
     arrows = [(one, other) for one, others in handed.items() for other in others]
     alt = (
         "Chapter 3 gives the model and chapter 4 the market to chapter 5, which trains; 6 looks inside, 7 detects "
         "regimes, 8 breaks the detectors, 9 tests them after costs, 10 turns the probability into leverage, 11 into a "
-        "position."
+        "target, 12 trades it within limits, and 13 leaves that running."
     )
     return stored(diagram(boxes, arrows, alt=alt).to_dict())
 

@@ -25,16 +25,20 @@ class Checkpoint:
     ----------
     time_ns : int
         When it was made, nanoseconds since 1970.
-    symbol, interval : str
+    symbol : str
         Of the candles.
+    interval : str
+        How long one is.
     last : Candle
         The last one that the desk has seen.
     equity : Decimal
         What the desk was told with it, in the quote currency; positive.
     desk : dict
         `companion.desk.Desk.state`: JSON types, the desk's fingerprint among them.
-    gate, strategy : dict or None
-        States of the liquidity gate and of the strategy, JSON types.
+    gate : dict or None
+        State of the risk gate, JSON types.
+    strategy : dict or None
+        State of the strategy, JSON types.
     audit_head : (int, str) or None
         Number of lines of the audit log, and the hash of the last.
 

@@ -16,7 +16,7 @@ from nautilus_trader.model.instruments import Instrument
 from nautilus_trader.model.objects import Price, Quantity
 
 from companion._checks import check_count, check_positive
-from companion.live._candles import Candle, interval_ns
+from companion.live._candles import Candle, engine_step, interval_ns
 from companion.live._data_pump import FeedPump
 from companion.live._data_watchdog import FeedWatchdog
 from companion.live._feed import Feed
@@ -24,15 +24,6 @@ from companion.live._feed_config import FeedHealth
 from companion.live._http import ExchangeAddress
 from companion.live._messages import StreamQuote
 from companion.live._store import CandleStore
-
-#: Milliseconds of each unit, and how many of it make the next larger one.
-_UNITS = {
-    "DAY": (86_400_000, 1),
-    "HOUR": (3_600_000, 24),
-    "MINUTE": (60_000, 60),
-    "SECOND": (1000, 60),
-    "MILLISECOND": (1, 1000),
-}
 
 
 class LiveFeedConfig(LiveDataClientConfig, kw_only=True, frozen=True):
@@ -42,8 +33,10 @@ class LiveFeedConfig(LiveDataClientConfig, kw_only=True, frozen=True):
 
     Attributes
     ----------
-    base_url_http, base_url_ws : str
-        Of the exchange; see `ExchangeAddress`.
+    base_url_http : str
+        Of the exchange's history; see `ExchangeAddress`.
+    base_url_ws : str
+        Of its streams.
     conflate_after : int
         Quotes that may wait at once before only the newest is handed on; see `FeedPump`.
     longest_wait_s : float
@@ -279,8 +272,5 @@ def bar_type_of(instrument: Instrument, interval: str) -> BarType:
     ValueError
         If no whole number of them makes the next larger unit: the engine has no bars of "7m".
     """
-    length_ms = interval_ns(interval) // 1_000_000
-    unit, (unit_ms, n_in_next) = next((name, size) for name, size in _UNITS.items() if length_ms % size[0] == 0)
-    if n_in_next % (n := length_ms // unit_ms):
-        raise ValueError(f"interval must divide the next larger unit, such as '1m' or '15m', got {interval!r}")
+    n, unit = engine_step(interval)
     return BarType.from_str(f"{instrument.id}-{n}-{unit}-LAST-EXTERNAL")

@@ -1,6 +1,6 @@
 """When a feed is stale and when it is dead: a watch that each quote winds up again."""
 
-from companion.live._feed_config import FeedConfig, FeedHealth, FeedState
+from companion.live._feed_config import FeedConfig, FeedHealth
 
 SECOND_NS = 1_000_000_000
 
@@ -18,7 +18,7 @@ class FeedWatch:
 
     def __init__(self, config: FeedConfig) -> None:
         self._stale_after_ns = round(config.stale_after_s * SECOND_NS)
-        self._dead_after_ns = round(config.dead_after_s * SECOND_NS)
+        self._dead_after_s, self._dead_after_ns = config.dead_after_s, round(config.dead_after_s * SECOND_NS)
         self.max_skew_ns = round(config.max_skew_s * SECOND_NS)
         self._silence = f"no quote for {config.stale_after_s:g} s"
         self._ahead = f"the exchange's clock is more than {config.max_skew_s:g} s ahead of ours"
@@ -61,8 +61,8 @@ class FeedWatch:
         stale_ns = now_ns - self._stale_at_ns
         if self._connected and stale_ns < 0:
             return FeedHealth("live", "")
-        state: FeedState = "stale" if stale_ns < self._dead_after_ns else "dead"
-        if not self._connected:
-            return FeedHealth(state, "disconnected")
         doubtful = self._doubt and now_ns - self._doubt_ns <= self._stale_after_ns
-        return FeedHealth(state, self._doubt if doubtful else self._silence)
+        reason = "disconnected" if not self._connected else self._doubt if doubtful else self._silence
+        if stale_ns < self._dead_after_ns:
+            return FeedHealth("stale", reason)
+        return FeedHealth("dead", f"no good quote for {self._dead_after_s:g} s, now {reason}")

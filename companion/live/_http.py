@@ -69,9 +69,10 @@ class Patience:
         Requests for the same, at most.
     timeout_s : float
         Longest wait for an answer.
-    first_wait_s, longest_wait_s : float
-        Between requests it waits a random time below a bound, which begins with the first, doubles and ends with the
-        second.
+    first_wait_s : float
+        Between requests it waits a random time below a bound, which begins with this and doubles.
+    longest_wait_s : float
+        That bound at most.
 
     Raises
     ------
@@ -103,7 +104,7 @@ async def fetch_klines(
     """Candles of an exchange that have closed by its own clock, ascending.
 
     A late, short or wrong answer is asked for again. One that stays short is taken as it is: whoever asked sees what is
-    missing. Nothing is asked for before 1970.
+    missing. The newest are asked for first, 1,500 at a time, and nothing is from before where history begins, or 1970.
 
     Parameters
     ----------
@@ -128,8 +129,12 @@ async def fetch_klines(
         ask = _Questions(opened, _checked(url, ("http", "https")), symbol, interval, patience or Patience())
         stop_ns = min(-(-end_ns // step_ns), await ask.time_ns() // step_ns) * step_ns
         candles: list[Candle] = []
-        for page_ns in range(first_ns, stop_ns, _PAGE * step_ns):
-            candles += await ask.page(page_ns, min(page_ns + _PAGE * step_ns, stop_ns))
+        for end_ns in range(stop_ns, first_ns, -_PAGE * step_ns):  # from the newest on, till history begins
+            page_ns = max(end_ns - _PAGE * step_ns, first_ns)
+            page = await ask.page(page_ns, end_ns, may_begin=bool(candles))
+            candles = page + candles
+            if not page or page[0].open_time_ns > page_ns:
+                break
         return candles
 
 
@@ -186,8 +191,8 @@ class _Questions:
 
         return await self._again(ask)
 
-    async def page(self, start_ns: int, stop_ns: int) -> list[Candle]:
-        """Candles of a span that one answer can hold."""
+    async def page(self, start_ns: int, stop_ns: int, *, may_begin: bool) -> list[Candle]:
+        """Candles of a span that one answer can hold; where history may begin in it, they need not go all the way."""
         query = {
             "symbol": self.symbol,
             "interval": self.interval,
@@ -207,7 +212,8 @@ class _Questions:
             due = range(start_ns, stop_ns, step_ns)
             if lengths - {step_ns} or any(candle.open_time_ns not in due for candle in candles):
                 raise _WrongAnswer("candles of another interval or time than asked for")
-            if len(candles) < len(due):
+            begins = may_begin and [candle.open_time_ns for candle in candles] == list(due[len(due) - len(candles) :])
+            if len(candles) < len(due) and not begins:
                 raise _ShortAnswer(candles)
             return candles
 

@@ -22,8 +22,18 @@ class DeskRecipe:
 
     Attributes
     ----------
-    size_precision, size_increment, min_quantity, max_quantity, min_notional, max_notional
-        Rules of the instrument, as in `companion.risk.InstrumentRules`.
+    size_precision : int
+        Decimal places of a quantity; this and the next five are `companion.risk.InstrumentRules`.
+    size_increment : Decimal
+        Step between quantities.
+    min_quantity : Decimal or None
+        Smallest quantity.
+    max_quantity : Decimal or None
+        Largest quantity.
+    min_notional : Decimal or None
+        Smallest quantity times price.
+    max_notional : Decimal or None
+        Largest quantity times price.
     bar : str
         Length of a bar, such as "1m", which is kept as "1min", or "100ms".
     max_daily_loss : Decimal

@@ -53,11 +53,14 @@ class Rehearsal:
 
     Attributes
     ----------
-    symbol, interval : str
+    symbol : str
+    interval : str
     bar_ns : int
         How long a bar lasts.
-    start_ns, end_ns : int
-        When the first live bar opened, and when the rehearsal ended.
+    start_ns : int
+        When the first live bar opened.
+    end_ns : int
+        When the rehearsal ended.
     limits : RiskLimits
         Of the gate that judges orders.
     gate : GateConfig
@@ -70,8 +73,11 @@ class Rehearsal:
         When each arrived, and what the exchange's stamp says.
     sent : tuple of Sent
         Orders that left for the venue.
-    orders, fills, refusals, modes : tuple of OrderRecord, FillRecord, RefusalRecord, ModeRecord
-        As in `companion.execution.nautilus.ExecutionResult`.
+    orders : tuple of OrderRecord
+        These four as in `companion.execution.nautilus.ExecutionResult`.
+    fills : tuple of FillRecord
+    refusals : tuple of RefusalRecord
+    modes : tuple of ModeRecord
     records : tuple of LoopRecord
         Passes of the control loop.
     incidents : tuple of OrderIncident
@@ -80,16 +86,22 @@ class Rehearsal:
     counts : FeedCounts
     trip : Trip or None
         What tripped the breaker.
-    true_candles, candles : tuple of Candle
-        Those of the live bars as the exchange has them, and as they are in the store.
+    true_candles : tuple of Candle
+        Those of the live bars, as the exchange has them.
+    candles : tuple of Candle
+        The same, as they are in the store.
     bar_times_ns : tuple of int
         Closes of the bars that reached the strategy, in the order in which they came.
     connection : tuple of (int, str)
         What happened to the connection and to the candles, in words.
     ended_well : bool
         Whether the strategy ran to the end, or was stopped.
-    audit, breaker, store : Path
-        Files.
+    audit : Path
+        File of the audit log.
+    breaker : Path
+        File of the breaker.
+    store : Path
+        File of the candle store.
     """
 
     symbol: str

@@ -26,8 +26,10 @@ class Difference(NamedTuple):
         When the decision was logged, in nanoseconds since 1970.
     field : str
         Of `companion.desk.Decision`; "decision" where the desk now refuses to make one.
-    logged, replayed : object
+    logged : object
         JSON types, as `Decision.to_json` writes them; None where there is no such field.
+    replayed : object
+        The same, of the decision that the desk makes now.
     """
 
     line: int

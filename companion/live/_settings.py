@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from companion._checks import check_count, check_positive
 from companion.errors import InputError
-from companion.live._candles import interval_ns
+from companion.live._candles import engine_step, interval_ns
 from companion.live._faults import parse_fault
 from companion.live._http import ExchangeAddress
 
@@ -88,7 +88,7 @@ class LiveSettings:
     flatten_within_s: float = 60.0
     bars: int | None = None
     minutes: int = 10_080
-    history: int = 4_000
+    history: int = 8_000
     seed: int = 0
     fault: tuple[str, ...] = ()
     quotes_per_second: float | None = None
@@ -106,6 +106,7 @@ class LiveSettings:
             parse_fault(text)
         if interval_ns(self.interval) > interval_ns("1m"):
             raise ValueError(f"interval must be at most 1m, which the desk is made for, got {self.interval!r}")
+        engine_step(self.interval)
         for name in ("balance", "max_quote_age_s", "stale_after_s", "dead_after_s", "flatten_within_s"):
             check_positive(name, getattr(self, name))
         for name in ("minutes", "history"):

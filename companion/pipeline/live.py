@@ -37,7 +37,7 @@ def live(
     dead_after_s: Annotated[float | None, _says("Seconds of that which trip, by default 30.")] = None,
     flatten_within_s: Annotated[float | None, _says("Seconds to wait for a price to sell at, by default 60.")] = None,
     minutes: Annotated[int | None, _says("Bars of the simulated market, by default 10,080.")] = None,
-    history: Annotated[int | None, _says("Bars that it has before the first start, by default 4,000.")] = None,
+    history: Annotated[int | None, _says("Bars that it has before the first start, by default 8,000.")] = None,
     seed: Annotated[int | None, _says("Seed of the simulated market, by default 0.")] = None,
     fault: Annotated[list[str] | None, _says("Fault of the simulated stream, such as half-open:20:3.")] = None,
     quotes_per_second: Annotated[float | None, _says("Quotes of the simulated market, to measure load.")] = None,

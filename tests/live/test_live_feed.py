@@ -422,7 +422,7 @@ def test_silence_is_stale_after_two_seconds_and_dead_after_thirty_more():
     feed = connected()
     quote(feed, 1)
     assert states(feed, 0, 1.999, 2, 31.999) == ["live", "live", "stale", "stale"]
-    assert feed.health(START + 32 * S) == FeedHealth("dead", "no quote for 2 s")
+    assert feed.health(START + 32 * S) == FeedHealth("dead", "no good quote for 30 s, now no quote for 2 s")
     quote(feed, 2, START + 1000 * S)
     assert feed.health(START + 1000 * S) == FeedHealth("live", "")
 

@@ -129,6 +129,22 @@ def test_a_short_answer_is_asked_for_again_and_taken_as_it_is_in_the_end():
     asyncio.run(script())
 
 
+def test_where_history_begins_nothing_older_is_asked_for():
+    """A page that is whole to its end is believed; one with a hole in it is asked for again."""
+
+    async def script():
+        async with SmallExchange(history=past_candles(3200, "100ms")) as exchange:
+            start_ns, end_ns = exchange.history[0].open_time_ns - 5000 * STEP_NS, whole(exchange)[1]
+            assert await fetch(exchange, start_ns, end_ns) == exchange.history
+            assert len(exchange.asked) == 3
+            exchange.asked.clear()
+            del exchange.history[5]
+            assert await fetch(exchange, start_ns, end_ns) == exchange.history
+            assert len(exchange.asked) == 2 + QUICK.n_attempts
+
+    asyncio.run(script())
+
+
 def test_a_candle_that_has_not_closed_by_the_exchange_is_not_asked_for():
     """Its clock decides: ours is a minute ahead here, and all of these have closed by it."""
 
@@ -155,8 +171,8 @@ def test_any_span_comes_whole_in_pages_that_touch(spans):
                 start_ns, end_ns = first_ns + start * STEP_NS + 7, first_ns + end * STEP_NS + 7
                 found = await fetch_klines(exchange.url, "BTCUSDT", "100ms", start_ns, end_ns, patience=ONE)
                 assert found == [c for c in candles if start_ns <= c.open_time_ns < end_ns]
-                for before, after in pairwise(exchange.asked):
-                    assert int(before["endTime"]) + 1 == int(after["startTime"])
+                for later, earlier in pairwise(exchange.asked):
+                    assert int(earlier["endTime"]) + 1 == int(later["startTime"])
                 assert all(int(q["endTime"]) - int(q["startTime"]) < 1500 * 100 for q in exchange.asked)
 
     ONE, candles = Patience(n_attempts=1), past_candles(3200, "100ms")
