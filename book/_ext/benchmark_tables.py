@@ -22,6 +22,7 @@ ORDER = (
     "sweep",
     "execution",
     "live",
+    "live_kills",
     "roofline",
 )
 HEADINGS = ("Case", "Contender", "Median", "Against companion")

@@ -192,7 +192,7 @@ class _Questions:
         return await self._again(ask)
 
     async def page(self, start_ns: int, stop_ns: int, *, may_begin: bool) -> list[Candle]:
-        """Candles of a span that one answer can hold; where history may begin in it, they need not go all the way."""
+        """Candles of a span that one answer can hold, from where history begins; none only where it may begin later."""
         query = {
             "symbol": self.symbol,
             "interval": self.interval,
@@ -212,8 +212,8 @@ class _Questions:
             due = range(start_ns, stop_ns, step_ns)
             if lengths - {step_ns} or any(candle.open_time_ns not in due for candle in candles):
                 raise _WrongAnswer("candles of another interval or time than asked for")
-            begins = may_begin and [candle.open_time_ns for candle in candles] == list(due[len(due) - len(candles) :])
-            if len(candles) < len(due) and not begins:
+            begins = [candle.open_time_ns for candle in candles] == list(due[len(due) - len(candles) :])
+            if len(candles) < len(due) and not (begins and (candles or may_begin)):
                 raise _ShortAnswer(candles)
             return candles
 

@@ -164,7 +164,10 @@ class _Server:
         if not self._up or request.transport is None:
             return web.Response(status=503)
         socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False)
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionResetError:  # it has gone again
+            return socket
         client = _Client(request.transport, streams)
         self._clients.add(client)
         try:

@@ -56,6 +56,8 @@ class ServiceFolder:
                 raise InputError(f"{self.path}: can not be used ({error.strerror}); give another --folder") from error
             if not ours:
                 raise InputError(f"{self.path}: a service runs here already; stop it, or give another --folder")
+            for part in self.path.glob(".*.part"):  # of a file that a kill left unfinished
+                part.unlink(missing_ok=True)
             yield
 
     def settle(self, settings: LiveSettings, now_ns: int) -> int:

@@ -37,6 +37,7 @@ def strategy_config(settings: LiveSettings, instrument: Instrument, whole: Decim
     """The strategy of chapter 12; `whole` is what the balance buys."""
     pace = settings.pace
     return RegimeStrategyConfig(
+        use_uuid_client_order_ids=True,  # the engine's own count anew in each run, to the second
         instrument_id=instrument.id,
         bar_type=bar_type_of(instrument, settings.interval),
         gate=GateConfig(sample_s=5.0 * pace, calm_s=30.0 * pace, max_age_s=settings.max_quote_age_s),

@@ -138,6 +138,13 @@ def test_where_history_begins_nothing_older_is_asked_for():
             assert await fetch(exchange, start_ns, end_ns) == exchange.history
             assert len(exchange.asked) == 3
             exchange.asked.clear()
+            newest = exchange.history[-10].open_time_ns - 90 * STEP_NS, end_ns
+            exchange.history = exchange.history[-10:]
+            assert await fetch(exchange, *newest) == exchange.history
+            assert len(exchange.asked) == 1
+            exchange.history = past_candles(3200, "100ms")
+            start_ns, end_ns = exchange.history[0].open_time_ns - 5000 * STEP_NS, whole(exchange)[1]
+            exchange.asked.clear()
             del exchange.history[5]
             assert await fetch(exchange, start_ns, end_ns) == exchange.history
             assert len(exchange.asked) == 2 + QUICK.n_attempts
