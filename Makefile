@@ -21,9 +21,9 @@ test: check  ## every test: style, types, units, every notebook's numbers and fi
 # The engine's newest version needs a newer Python than the oldest we support: its tests run there in an environment apart.
 NEWER = .venv-$(shell $(PYTHON) -c 'import sys; print("{}.{}".format(*sys.version_info))')
 
-test-newer:  ## the execution tests on a newer interpreter: make test-newer PYTHON=python3.13
+test-newer:  ## execution and live tests on a newer interpreter: make test-newer PYTHON=python3.13
 	$(MAKE) VENV=$(NEWER) $(NEWER)/.ready
-	$(NEWER)/bin/python -m pytest -n 2 --dist loadfile tests/execution
+	$(NEWER)/bin/python -m pytest -n 2 --dist loadfile tests/execution tests/live
 
 check: $(READY)
 	$(BIN)/ruff check .
