@@ -94,7 +94,8 @@ def cash_per_bar(
     if bad.any():
         where = f" at {at_bar(int(np.argmax(bad)), index)}" if rates.ndim else ""
         raise ValueError(f"cash_rate must be finite and above -1, got {rates[bad][0]}{where}")
-    return np.asarray((1.0 + rates) ** (1.0 / check_positive("bars_per_year", bars_per_year)) - 1.0)
+    # `np.power`, since ** of a single number is computed elsewhere than that of many, and may differ in the last bit.
+    return np.asarray(np.power(1.0 + rates, 1.0 / check_positive("bars_per_year", bars_per_year)) - 1.0)
 
 
 def cash_over_bars(
