@@ -4,7 +4,7 @@
 read when the strategy gets it. Strategy, `RiskGate`, TWAP, `Supervisor` with its audit log and the node's paper venue
 are all there and trade, with a warmed-up `minute_desk` on bars of a second. The other client reads the same stream with
 aiohttp and `json`, and does nothing else. ``--memory`` runs a simulated month, 43,200 bars of 10 ms, and prints what
-the node's memory grew by after its first day; a number after it is another number of bars.
+the node's memory grew by from its second minute on; a number after it is another number of bars.
 """
 
 import asyncio
@@ -33,7 +33,13 @@ from nautilus_trader.live.node import TradingNode
 
 from companion.desk import Desk, minute_desk
 from companion.execution import GateConfig, RiskLimits
-from companion.execution.nautilus import RegimeStrategyConfig, attach, make_trading_node_config, perpetual_instrument
+from companion.execution.nautilus import (
+    RegimeStrategyConfig,
+    _node,
+    attach,
+    make_trading_node_config,
+    perpetual_instrument,
+)
 from companion.live import (
     AuditLog,
     Candle,
@@ -371,13 +377,17 @@ def measure(tiny: bool) -> list[Row]:
 
 
 def memory(n_bars: int = 30 * DAY) -> None:
-    """A simulated month in bars of 10 ms, with ten quotes each."""
+    """A simulated month in bars of 10 ms, with ten quotes each.
+
+    A node forgets orders that have been closed for an hour, and counts in minutes: here it forgets, each minute, what
+    is closed. So the second minute is compared with the last.
+    """
+    _node.PURGE_INTERVAL_MINS, _node.PURGE_BUFFER_MINS = 1, 0
     outcome = run(node, Load(1000, n_bars / 100, "10ms", keeps_latency=False))
-    samples = outcome.memory_mb
-    day = max(1, len(samples) * DAY // n_bars)
-    first, last = statistics.median(samples[day : 2 * day]), statistics.median(samples[-day:])
+    minute = outcome.memory_mb[120:240], outcome.memory_mb[-120:]  # two samples a second
+    first, last = (statistics.median(samples) for samples in minute)
     print(f"{n_bars:,} bars, {outcome.n_sent:,} quotes, {outcome.n_fills:,} fills")
-    print(f"{first:.1f} MB after the first day, {last:.1f} MB on the last one: {last - first:+.1f} MB")
+    print(f"{first:.1f} MB in the second minute, {last:.1f} MB in the last: {last - first:+.1f} MB")
 
 
 if __name__ == "__main__":
