@@ -4,7 +4,7 @@
 read when the strategy gets it. Strategy, `RiskGate`, TWAP, `Supervisor` with its audit log and the node's paper venue
 are all there and trade, with a warmed-up `minute_desk` on bars of a second. The other client reads the same stream with
 aiohttp and `json`, and does nothing else. ``--memory`` runs a simulated month, 43,200 bars of 10 ms, and prints what
-the node's memory grew by from its second minute on; a number after it is another number of bars.
+the node's memory grew by from its second minute on; a number after it is another number of bars, 12,000 at least.
 """
 
 import asyncio
@@ -31,7 +31,8 @@ from aiohttp import web
 from nautilus_trader.adapters.sandbox.factory import SandboxLiveExecClientFactory
 from nautilus_trader.live.node import TradingNode
 
-from companion.desk import Desk, minute_desk
+from companion.desk import Desk, minute_desk, minute_sizing
+from companion.desk._minute import minute_filter
 from companion.execution import GateConfig, RiskLimits
 from companion.execution.nautilus import (
     RegimeStrategyConfig,
@@ -96,7 +97,7 @@ class Load:
     rate: int
     seconds: float
     interval: str = "1s"
-    keeps_latency: bool = True
+    month: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,9 @@ def bare(load: Load, port: int, line: Any) -> Outcome:
 
 def node(load: Load, port: int, line: Any) -> Outcome:
     """The whole: feed, store, node, gate, strategy, algorithm and paper venue, until the sender is done."""
-    desk, last = warmed_up(load.interval)
+    if load.month:  # the engine counts in minutes, and an hour of the month is less than one
+        _node.PURGE_INTERVAL_MINS, _node.PURGE_BUFFER_MINS = 1, 0
+    desk, last = warmed_up(load)
     feed = Feed(FeedConfig(interval=load.interval, stale_after_s=10.0), last=last)
     address = ExchangeAddress.of(f"http://127.0.0.1:{port}")
     config = LiveFeedConfig(base_url_http=address.http, base_url_ws=address.websocket)
@@ -255,7 +258,7 @@ def node(load: Load, port: int, line: Any) -> Outcome:
         audit = stack.enter_context(closing(AuditLog(f"{folder}/audit.jsonl")))
         breaker, ledger = CircuitBreaker(f"{folder}/breaker.json"), Ledger(Decimal(100_000))
         supervisors.append(Supervisor(host, parts, instrument=INSTRUMENT, breaker=breaker, audit=audit, ledger=ledger))
-        if load.keeps_latency:
+        if not load.month:
             _note(host, parts.strategy, sent, seen)
 
         async def script() -> tuple[int, float]:
@@ -304,16 +307,23 @@ def _note(host: TradingNode, strategy: Any, sent: list[int], seen: list[int]) ->
     client._pump._on_quote, strategy.on_quote_tick = noted, timed
 
 
-def warmed_up(interval: str) -> tuple[Desk, Candle]:
-    """A desk that always wants to hold something, and its last bar, which has just closed where the quotes begin."""
-    step_ns = interval_ns(interval)
-    desk = minute_desk(instrument=INSTRUMENT, bar=f"{step_ns}ns", leverage=lambda p_stable: 1.0)
+def warmed_up(load: Load) -> tuple[Desk, Candle]:
+    """A desk that always wants to hold something, and its last bar, which has just closed where the quotes begin.
+
+    That of a month has no monitor, which would stop it one day in thirty.
+    """
+    step_ns = interval_ns(load.interval)
+    settings: dict[str, Any] = {"instrument": INSTRUMENT, "bar": f"{step_ns}ns", "leverage": lambda p_stable: 1.0}
+    if load.month:
+        desk = Desk(minute_filter(), sizing=minute_sizing(), window=60, longest_gap=15, **settings)
+    else:
+        desk = minute_desk(**settings)
     walk = np.cumsum(SIGMA_BAR * np.random.default_rng(0).standard_normal(800))
     closes = (50_000 * np.exp(walk - walk[-1])).tolist()
     first_ns = (time.time_ns() // step_ns - len(closes)) * step_ns
     for k, (before, after) in enumerate(pairwise([closes[0], *closes])):
         candle = Candle(first_ns + k * step_ns, before, max(before, after) + 1, min(before, after) - 1, after, 12.0)
-        desk.on_bar(desk_bar(candle, interval), equity=Decimal(100_000))
+        desk.on_bar(desk_bar(candle, load.interval), equity=Decimal(100_000))
     return desk, candle
 
 
@@ -379,11 +389,9 @@ def measure(tiny: bool) -> list[Row]:
 def memory(n_bars: int = 30 * DAY) -> None:
     """A simulated month in bars of 10 ms, with ten quotes each.
 
-    A node forgets orders that have been closed for an hour, and counts in minutes: here it forgets, each minute, what
-    is closed. So the second minute is compared with the last.
+    Each minute the node forgets the orders that are closed, so that the second minute is compared with the last.
     """
-    _node.PURGE_INTERVAL_MINS, _node.PURGE_BUFFER_MINS = 1, 0
-    outcome = run(node, Load(1000, n_bars / 100, "10ms", keeps_latency=False))
+    outcome = run(node, Load(1000, n_bars / 100, "10ms", month=True))
     minute = outcome.memory_mb[120:240], outcome.memory_mb[-120:]  # two samples a second
     first, last = (statistics.median(samples) for samples in minute)
     print(f"{n_bars:,} bars, {outcome.n_sent:,} quotes, {outcome.n_fills:,} fills")
