@@ -23,7 +23,7 @@ from companion.live._service_parts import all_in, risk_limits
 
 SECOND_NS = 1_000_000_000
 SLACK_S = 0.5  # between the gate's look at a quote and the line of the order, on a machine that is busy
-FLAT_WITHIN_S = 10.0  # of the first price after a trip
+FLAT_WITHIN_S = 30.0  # of the exchange's first price after a trip; to be connected again may take 10 s of it, by chance
 N_PROCESSES = 4
 WAIT_S = 600  # only how long a defect hangs
 
