@@ -38,7 +38,7 @@ SILENT = {
 }
 FAULT_BARS = {kind: 11 if kind in SILENT else 6 for kind in FaultKind}
 BARS_AFTER = 5
-MOST_TRIES = 3
+MOST_TRIES = 6
 ENOUGH = 0.1  # held before the fault begins
 
 

@@ -16,14 +16,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from drill import BAR_NS, INTERVAL, MAX_QUOTE_AGE_S, N_WARM_UP, SILENT, settings_of
+from drill import BAR_NS, FLATTEN_WITHIN_S, INTERVAL, MAX_QUOTE_AGE_S, N_WARM_UP, SILENT, settings_of
 
 from companion.live import Candle, CandleStore, FaultKind, Ledger, read_audit, replay_audit, verify_audit
 from companion.live._service_parts import all_in, risk_limits
 
 SECOND_NS = 1_000_000_000
 SLACK_S = 0.5  # between the gate's look at a quote and the line of the order, on a machine that is busy
-FLAT_WITHIN_S = 30.0  # of the exchange's first price after a trip; to be connected again may take 10 s of it, by chance
+FLAT_WITHIN_S = FLATTEN_WITHIN_S  # of the first price after a trip: what the service itself states
 N_PROCESSES = 4
 WAIT_S = 600  # only how long a defect hangs
 
