@@ -10,10 +10,11 @@ from decimal import Decimal
 import numpy as np
 import pytest
 from nautilus_trader.live.node import TradingNode
+from nautilus_trader.model.enums import OrderSide, TimeInForce
 
 from companion.execution import TradingMode
 from companion.execution.nautilus import attach, make_trading_node_config
-from tests.execution.engine import INSTRUMENT, MINUTE_NS, SECOND_NS, make_bars, make_quotes
+from tests.execution.engine import INSTRUMENT, MINUTE_NS, SECOND_NS, PlannedStrategy, make_bars, make_quotes
 from tests.execution.test_execution_strategy import FULL, LIMITS, WARM_UP, make_config, make_desk
 
 
@@ -117,6 +118,37 @@ def test_timers_call_on_the_engines_thread():
     try:
         run_node(node, script)
         assert all(seen == {threading.get_ident()} for seen in threads.values()), threads
+    finally:
+        end_all_tasks(loop)
+        node.dispose()
+        loop.close()
+        gc.collect()
+
+
+@pytest.mark.parametrize("kind", ["market", "slice"])
+def test_no_order_is_left_half_filled(kind):
+    """What the touch does not hold is filled behind it or canceled; the venue must not forget it while it is open."""
+    loop = asyncio.new_event_loop()
+    node = TradingNode(make_trading_node_config(log_level="OFF", timeout_s=2.0), loop=loop)
+    attach(node, instrument=INSTRUMENT, strategy=make_config(), desk=make_desk(1.0), limits=LIMITS)
+    person = PlannedStrategy()
+    node.trader.add_strategy(person)
+
+    async def script():
+        await until(lambda: node.trader.is_running)
+        node.kernel.data_engine.process(make_quotes([time.time_ns()], 50_000.0, 50_000.1, 0.1, 0.1)[0])
+        await until(lambda: node.cache.quote_tick(INSTRUMENT.id) is not None)
+        if kind == "market":
+            person.market(OrderSide.BUY, "0.250")
+        else:
+            person.limit(OrderSide.BUY, "0.250", "50000.1", time_in_force=TimeInForce.IOC)
+        await until(lambda: node.cache.orders()[0].is_closed)
+
+    try:
+        run_node(node, script)
+        (order,) = node.cache.orders()
+        assert order.filled_qty == Decimal("0.250" if kind == "market" else "0.100")
+        assert node.portfolio.net_position(INSTRUMENT.id) == order.filled_qty.as_decimal()
     finally:
         end_all_tasks(loop)
         node.dispose()

@@ -109,6 +109,34 @@ def test_a_fresh_node_holds_what_the_ledger_says(tmp_path, fills, price):
     assert lines[1].content["reduce_only"]
 
 
+def test_a_position_larger_than_the_book_is_sold(tmp_path):
+    """What the touch does not hold is filled behind it, as in a backtest: it is not waited for, for ever."""
+    ledger = held_ledger(("0.25", "50000.1", "0.9"))
+    with paper_node(ledger) as (node, parts), AuditLog(tmp_path / "audit.jsonl") as audit:
+        restore_paper_account(node, INSTRUMENT, parts.strategy.id, ledger)
+        breaker = CircuitBreaker(tmp_path / "breaker.json")
+        supervisor = Supervisor(
+            node, parts, instrument=INSTRUMENT, breaker=breaker, audit=audit, ledger=ledger, check_interval_s=0.02
+        )
+
+        async def script():
+            await until(lambda: node.trader.is_running)
+            thin = make_quotes([time.time_ns()], 50_000.0, 50_000.1, 0.1, 0.1)[0]
+            node.kernel.data_engine.process(thin)
+            await until(lambda: node.cache.quote_tick(INSTRUMENT.id) is not None)
+            supervisor.trip("person", "a test")
+            await until(lambda: not parts.strategy.is_running)
+            supervisor.remove()
+
+        run_node(node, script)
+    assert ledger.position == 0
+    fills = [line.content for line in read_audit(tmp_path / "audit.jsonl") if line.kind == "fill"]
+    assert [(D(fill["quantity"]), D(fill["price"])) for fill in fills] == [
+        (D("-0.1"), D("50000")),
+        (D("-0.15"), D("49999.9")),
+    ]
+
+
 def bring(node, closes):
     """A minute of quotes that ends now, for the liquidity gate, and bars."""
     rng, now_ns, process = np.random.default_rng(1), time.time_ns(), node.kernel.data_engine.process

@@ -8,6 +8,7 @@ from nautilus_trader.adapters.sandbox.config import SandboxExecutionClientConfig
 from nautilus_trader.adapters.sandbox.factory import SandboxLiveExecClientFactory
 from nautilus_trader.backtest.engine import BacktestEngine
 from nautilus_trader.config import LiveExecEngineConfig, LoggingConfig, TradingNodeConfig
+from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.identifiers import TraderId
 from nautilus_trader.model.instruments import Instrument
@@ -154,6 +155,7 @@ def attach(
     """
     if isinstance(host, TradingNode):
         _build(host, instrument)
+        _apply_order_events_at_once(host.kernel)
     parts = Attached(
         gate=RiskGate(host.kernel, limits, keep_refusals=strategy.keep_records),
         algorithm=TwapAdaptive(algorithm or TwapAdaptiveConfig(keep_outcomes=strategy.keep_records)),
@@ -169,3 +171,15 @@ def _build(node: TradingNode, instrument: Instrument) -> None:
         node.add_exec_client_factory(instrument.id.venue.value, SandboxLiveExecClientFactory)
         node.build()
     node.cache.add_instrument(instrument)
+
+
+def _apply_order_events_at_once(kernel: Any) -> None:
+    """Let what happens to an order be true when it happens, as in a backtest, not when a queue has been worked off.
+
+    The simulated venue asks an order what is left of it. While its first fill waits in the node's queue, it looks as if
+    nothing were: what the touch did not hold is neither filled behind it nor canceled, the venue forgets it, and the
+    order stays open for ever.
+    """
+    bus, engine = kernel.msgbus, kernel.exec_engine
+    bus.deregister(endpoint="ExecEngine.process", handler=engine.process)
+    bus.register(endpoint="ExecEngine.process", handler=lambda event: ExecutionEngine.process(engine, event))
