@@ -163,6 +163,39 @@ def check_series(X: ArrayLike, *, name: str = "X") -> Floats:
     return numbers
 
 
+def check_varied_series(series: ArrayLike, *, least: int, purpose: str = "", name: str = "series") -> Floats:
+    """One series of finite numbers that are not all the same, as float64 of shape (n_points,).
+
+    Parameters
+    ----------
+    series : array-like of shape (n_points,)
+        Integers are taken as floats.
+    least : int
+        Fewest points.
+    purpose : str
+        What asks for them, for the message: ``"dimension=5, delay=50"``.
+    name : str
+
+    Raises
+    ------
+    ValueError
+        When the series has another shape, fewer points, a value that is not finite, or one value only; and as
+        `check_series` does.
+    """
+    numbers = check_series(series, name=name)
+    if numbers.ndim != 1:
+        raise ValueError(f"{name} must be one series, of shape (n_points,), got {numbers.shape}")
+    if len(numbers) < least:
+        wanted = f"{least} points for {purpose}" if purpose else f"{least} points"
+        raise ValueError(f"{name} must have at least {wanted}, got {len(numbers)}")
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        raise ValueError(f"{name} must be finite, got {numbers[bad[0]]} at point {bad[0]}")
+    if (numbers == numbers[0]).all():
+        raise ValueError(f"{name} must not be constant, got {numbers[0]:g} at all of its {len(numbers)} points")
+    return numbers
+
+
 def _check_dates(X: Any, name: str) -> None:
     """Refuse a Series whose index is of dates that do not ascend, or come twice."""
     index: Any = getattr(X, "index", None)

@@ -42,6 +42,7 @@ PARTS = (
     Part("pyarrow", "26.0.1", "tables on disk"),
     Part("safetensors", "0.8.0", "model checkpoints"),
     Part("arch", "8.0.0", "GARCH, bootstrap, S&P 500 bars"),
+    Part("statsmodels", "0.15.0", "tests of independence"),
     Part("hmmlearn", "0.3.3", "the hidden Markov baseline"),
     Part("scikit-learn", "1.9.1", "K-Means, calibration"),
     Part("plotly", "7.1.0", "figures"),
@@ -58,6 +59,7 @@ PARTS = (
     Part("jupyterlab", "4.6.6", "running the chapters", "book"),
     Part("jupyter-book", "1.0.4.post1", "building the book", "book"),
     Part("nbval", "0.11.0", "testing the chapters", "test"),
+    Part("nolds", "0.6.2", "checking exponents", "test"),
     Part("playwright", "1.65.2", "testing the book in a browser", "test"),
     Part("mamba-ssm", "-", "the CUDA kernel, on a machine with CUDA", "gpu"),
 )

@@ -43,6 +43,15 @@ def examples() -> dict[str, go.Figure]:
             [plotting.regimes(X, Y, REGIME, truth=REGIME, **words), plotting.lines(SERIES, **words)], **words
         ),
         "animate": plotting.animate({"1": SERIES, "2": SERIES}, slider_title="k", **words),
+        "animate in a plane": plotting.animate(
+            {"1": SERIES, "2": {"stable": (X, -Y), "chaos": (X, Y - 3)}},
+            slider_title="k",
+            draw=plotting.scatter,
+            still={"path": ([-10, 60], [0, 9])},
+            play_ms=200,
+            **words,
+        ),
+        "phase": plotting.phase(SERIES, **words),
     }
 
 
@@ -121,7 +130,7 @@ def test_a_figure_of_more_than_100_kb_is_refused() -> None:
 # --- what a reader sees ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["lines", "histogram", "scatter"])
+@pytest.mark.parametrize("kind", ["lines", "histogram", "phase", "scatter"])
 def test_regimes_have_their_colors_and_others_do_not(figures: dict[str, go.Figure], kind: str) -> None:
     text = as_text(figures[kind])
     assert plotting.STABLE in text
@@ -164,11 +173,52 @@ def test_stacked_panels_do_not_overlap_and_name_each_series_once(figures: dict[s
     assert layout.xaxis.matches == "x2"
 
 
+def test_a_line_across_a_panel_stays_one_in_a_stack() -> None:
+    level = plotting.lines({"a": ([10, 20], [-1, 1])}, alt="A line.").add_hline(y=0).add_vline(x=15)
+    across, down = plotting.stack([plotting.lines(SERIES, alt="Above."), level], alt="Two panels.").layout.shapes
+    assert (across.xref, across.yref) == ("x2 domain", "y2")
+    assert (down.xref, down.yref) == ("x2", "y2 domain")
+
+
 def test_frames_keep_one_range(figures: dict[str, go.Figure]) -> None:
     low, high = figures["animate"].layout.yaxis.range
     assert low < Y.min()
     assert high > Y.max()
     assert [frame.name for frame in figures["animate"].frames] == ["1", "2"]
+
+
+def test_frames_move_their_own_series_and_leave_the_still_ones(figures: dict[str, go.Figure]) -> None:
+    figure = figures["animate in a plane"]
+    assert [trace.name for trace in figure.data] == ["path", "stable", "chaos"]  # what is drawn last is on top
+    assert [trace.mode for trace in figure.data] == ["lines", "markers", "markers"]
+    last = figure.frames[1]
+    for place, y in zip(last.traces, (-Y, Y - 3), strict=True):
+        moved = last.data[last.traces.index(place)]
+        assert figure.data[place].name != "path"
+        np.testing.assert_array_equal(moved.y, y)
+    for axis, low, high in (("xaxis", -10, 60), ("yaxis", -4, 9)):
+        assert figure.layout[axis].range[0] < low
+        assert figure.layout[axis].range[1] > high
+
+
+def test_play_steps_through_the_frames_beside_the_slider(figures: dict[str, go.Figure]) -> None:
+    layout = figures["animate in a plane"].layout
+    (menu,) = layout.updatemenus
+    names, options = menu.buttons[0].args
+    assert names is None  # every frame, in order
+    assert options["frame"]["duration"] == 200
+    assert layout.sliders[0].x + layout.sliders[0].len == pytest.approx(1)
+    assert not figures["animate"].layout.updatemenus
+
+
+def test_a_trajectory_is_a_smooth_thin_curve_in_the_order_of_time() -> None:
+    angle = np.linspace(0, 4 * np.pi, 48)
+    figure = plotting.phase({"spring": (np.cos(angle), np.sin(angle))}, alt="A circle, twice.")
+    (curve,) = figure.data
+    assert (curve.mode, curve.line.shape) == ("lines", "spline")
+    np.testing.assert_array_equal(curve.x, np.cos(angle))
+    assert figure.layout.xaxis.range[0] < -1.02  # room for the bulge of the spline
+    assert figure.layout.yaxis.range[1] > 1.02
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
@@ -197,6 +247,8 @@ def test_frames_keep_one_range(figures: dict[str, go.Figure]) -> None:
         (lambda: plotting.stack([], alt="a"), "0 figures"),
         (lambda: plotting.animate({}, slider_title="k", alt="a"), "frames must not be empty"),
         (lambda: plotting.animate({"1": SERIES, "2": {"a": (X, Y)}}, slider_title="k", alt="a"), "frame '2' has"),
+        (lambda: plotting.animate({"1": SERIES}, slider_title="k", play_ms=0, alt="a"), "play_ms must be positive"),
+        (lambda: plotting.phase({"a": (X, Y[1:])}, alt="a"), "x and y of 'a' differ in length"),
         (lambda: plotting.thin(X, n=1), "n must be at least 2"),
         (lambda: plotting.thin(X, Y[1:]), "one length"),
     ],

@@ -41,13 +41,14 @@
     return layout;
   }
 
-  // Plotly's own slider can not be reached by keyboard, so the browser's takes its place.
-  function addSlider(block, plot, slider) {
+  // Plotly's own slider and button can not be reached by keyboard, so the browser's take their place.
+  function addSlider(block, plot, slider, menu) {
+    const row = document.createElement("div");
     const label = document.createElement("label");
     const input = document.createElement("input");
     const output = document.createElement("output");
     const prefix = slider.currentvalue.prefix;
-    label.className = "book-slider";
+    row.className = "book-slider";
     Object.assign(input, { type: "range", min: 0, max: slider.steps.length - 1, step: 1, value: 0 });
     input.setAttribute("aria-label", prefix.replace(/:\s*$/, ""));
     const show = function () {
@@ -56,21 +57,59 @@
       input.setAttribute("aria-valuetext", step.label);
       return step;
     };
-    input.addEventListener("input", function () {
+    const move = function () {
       const step = show();
       Plotly.animate(plot, step.args[0], step.args[1]);
-    });
+    };
+    input.addEventListener("input", move);
     show();
     label.append(output, input);
-    block.append(label);
+    // Who asked for less motion moves the slider himself.
+    if (menu && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) {
+      row.append(playButton(input, output, move, menu.buttons[0].args[1].frame.duration));
+    }
+    row.append(label);
+    block.append(row);
+  }
+
+  function playButton(input, output, move, duration) {
+    const button = document.createElement("button");
+    let timer = null;
+    const pause = function () {
+      clearInterval(timer);
+      timer = null;
+      button.textContent = "Play";
+      output.removeAttribute("aria-live");
+    };
+    const advance = function () {
+      input.value = Number(input.value) + 1;
+      move();
+      if (input.value === input.max) pause();
+    };
+    button.type = "button";
+    button.addEventListener("click", function () {
+      if (timer !== null) return pause();
+      if (input.value === input.max) {
+        input.value = 0;
+        move();
+      }
+      button.textContent = "Pause";
+      output.setAttribute("aria-live", "off"); // a screen reader would read out every frame
+      timer = setInterval(advance, duration);
+    });
+    input.addEventListener("input", pause);
+    pause();
+    return button;
   }
 
   function draw(block) {
     const figure = JSON.parse(block.querySelector('script[type="application/json"]').textContent);
     const layout = figure.layout;
     const slider = (layout.sliders || [])[0];
+    const menu = (layout.updatemenus || [])[0];
     const template = layout.template;
     delete layout.sliders;
+    delete layout.updatemenus;
     layout.template = themed(template);
     // On a touch screen a drag scrolls the page instead of zooming the figure.
     if (window.matchMedia("(pointer: coarse)").matches) layout.dragmode = false;
@@ -78,7 +117,7 @@
     block.append(plot);
     const config = { responsive: true, displaylogo: false };
     Plotly.newPlot(plot, { data: figure.data, layout: fitted(layout), frames: figure.frames || [], config: config });
-    if (slider) addSlider(block, plot, slider);
+    if (slider) addSlider(block, plot, slider, menu);
     return function () {
       Plotly.relayout(plot, { template: themed(template) });
     };

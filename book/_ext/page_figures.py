@@ -36,6 +36,8 @@ def chapter_figures() -> dict[str, tuple[str, dict[str, Any]]]:
 def book_map() -> dict[str, Any]:
     """The chapters by what each hands to the next."""
     boxes = {
+        "1": Box("1 Attractors", 0.5, 2, "data"),
+        "2": Box("2 Phase space", 0, 1),
         "3": Box("3 State-space<br>models", 0, 0),
         "4": Box("4 A market<br>with a truth", 1, 0, "data"),
         "5": Box("5 Training<br>Mamba", 0.5, -1),
@@ -48,10 +50,11 @@ def book_map() -> dict[str, Any]:
         "12": Box("12 Guardrails,<br>limits", 0, -4, "decision"),
         "13": Box("13 Going<br>live", 0, -5, "stable"),
     }
-    handed = {"3": ("5",), "4": ("5", "7"), "5": ("6", "7"), "7": ("8", "9", "10")}
+    handed = {"1": ("2", "4"), "2": ("3",), "3": ("5",), "4": ("5", "7"), "5": ("6", "7"), "7": ("8", "9", "10")}
     handed |= {"10": ("11",), "11": ("12",), "12": ("13",)}
     arrows = [(one, other) for one, others in handed.items() for other in others]
     alt = (
+        "Chapter 1 asks what in a market could be predicted; 2 rebuilds a hidden state from the past, 3 learns one. "
         "Chapter 3 gives the model and chapter 4 the market to chapter 5, which trains; 6 looks inside, 7 detects "
         "regimes, 8 breaks the detectors, 9 tests them after costs, 10 turns the probability into leverage, 11 into a "
         "target, 12 trades it within limits, and 13 leaves that running."

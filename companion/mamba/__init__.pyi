@@ -16,6 +16,7 @@ from ._model import forecasts as forecasts
 from ._model import latents as latents
 from ._model import load_pretrained as load_pretrained
 from ._scan import selective_scan as selective_scan
+from ._sequence_regressor import SequenceRegressor as SequenceRegressor
 from ._targets import future_log_variance as future_log_variance
 from ._train import TrainConfig as TrainConfig
 from ._train import TrainResult as TrainResult

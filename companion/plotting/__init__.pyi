@@ -9,6 +9,7 @@ from ._figures import histogram as histogram
 from ._figures import lines as lines
 from ._figures import reliability as reliability
 from ._figures import scatter as scatter
+from ._phase import phase as phase
 from ._regimes import regimes as regimes
 from ._store import use as use
 from ._style import CHAOS as CHAOS

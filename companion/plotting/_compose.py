@@ -1,6 +1,6 @@
 """Figures made of figures: panels above each other, and frames behind a slider."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,9 +8,10 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from companion.plotting._figures import lines
-from companion.plotting._style import figure, pair
+from companion.plotting._style import NEUTRAL, figure, padded, pair
 
 _GAP = 0.05  # share of the height between two panels
+_BUTTON = 0.14  # share of the width that a button takes beside its slider
 
 
 def stack(
@@ -93,8 +94,11 @@ class _Panel:
             moved = {**trace, "xaxis": f"x{self.x_axis}", "yaxis": self.y_axis[trace.get("yaxis", "y")]}
             result.add_trace(self._named_once(moved, named))
         for shape in shapes:
-            y_axis, _, rest = shape["yref"].partition(" ")
-            moved = {**shape, "xref": f"x{self.x_axis}", "yref": f"{self.y_axis[y_axis]} {rest}".strip()}
+            # A shape may count along an axis ("x") or in shares of the panel ("x domain"): it keeps its way.
+            x_unit = shape["xref"].partition(" ")[2]
+            y_axis, _, y_unit = shape["yref"].partition(" ")
+            x_reference, y_reference = f"x{self.x_axis} {x_unit}".strip(), f"{self.y_axis[y_axis]} {y_unit}".strip()
+            moved = {**shape, "xref": x_reference, "yref": y_reference}
             result.add_shape(self._named_once(moved, named))
         anchor = layout["xaxis"].get("anchor", "y")
         result.update_layout({f"xaxis{self.x_axis}": {**layout["xaxis"], "anchor": self.y_axis[anchor]}})
@@ -123,46 +127,74 @@ def animate(
     x_title: str = "",
     y_title: str = "",
     height: int = 440,
+    draw: Callable[..., go.Figure] = lines,
+    still: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+    play_ms: int | None = None,
 ) -> go.Figure:
-    """Draw lines behind a slider, one frame a position; the axes keep one range, so that frames compare.
+    """Draw series behind a slider, one frame a position; the axes keep one range, so that frames compare.
 
     Parameters
     ----------
     frames
-        Frame name (shown at the slider) to the series of that frame, as `lines` takes them but with numbers on both
+        Frame name (shown at the slider) to the series of that frame, as `draw` takes them but with numbers on both
         axes; the same names in each.
     slider_title
         What the slider changes.
+    draw
+        The figure function of one frame: `lines`, `phase` or `scatter`.
+    still
+        Name to (x, y): thin gray curves behind all frames, stored once.
+    play_ms
+        Milliseconds a frame: a button then plays the frames in order. The slider is there in any case, and the book
+        leaves the button out for a reader who asked for reduced motion.
 
     Raises
     ------
     ValueError
-        If there is no frame or the frames do not have the same series.
+        If there is no frame, the frames do not have the same series, or `play_ms` is not positive.
     """
     if not frames:
         raise ValueError("frames must not be empty")
+    if play_ms is not None and play_ms <= 0:
+        raise ValueError(f"play_ms must be positive, got {play_ms}")
     first = next(iter(frames.values()))
     for name, series in frames.items():
         if list(series) != list(first):
             raise ValueError(f"every frame must have the series {list(first)}, frame {name!r} has {list(series)}")
-    fig = lines(first, alt=alt, x_title=x_title, y_title=y_title, height=height)
-    fig.frames = [go.Frame(name=name, data=_moved_points(series)) for name, series in frames.items()]
-    for axis, index in (("xaxis", 0), ("yaxis", 1)):
-        every = np.concatenate([np.ravel(xy[index]) for series in frames.values() for xy in series.values()])
-        fig.layout[axis].range = _padded(every, 0.0 if index == 0 else 0.05)
+    fig = draw(first, alt=alt, x_title=x_title, y_title=y_title, height=height)
+    moving = {}
+    if still:
+        fig = _put_behind(fig, still)
+        moving = {"traces": list(range(len(still), len(fig.data)))}
+    fig.frames = [go.Frame(name=name, data=_moved_points(series), **moving) for name, series in frames.items()]
+    drawn = [*(still or {}).values(), *(xy for series in frames.values() for xy in series.values())]
+    # Time runs from edge to edge; the points of a plane keep off both.
+    for axis, index, share in (("xaxis", 0, 0.0 if draw is lines else 0.05), ("yaxis", 1, 0.05)):
+        fig.layout[axis].range = padded(np.concatenate([np.ravel(xy[index]) for xy in drawn]), share)
     options = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
     steps = [{"label": name, "method": "animate", "args": [[name], options]} for name in frames]
-    slider = {"steps": steps, "currentvalue": {"prefix": f"{slider_title}: "}, "pad": {"t": 48}}
+    slider: dict[str, Any] = {"steps": steps, "currentvalue": {"prefix": f"{slider_title}: "}, "pad": {"t": 48}}
+    if play_ms is not None:
+        slider |= {"x": _BUTTON, "len": 1 - _BUTTON}
+        fig.update_layout(updatemenus=[_play_button({**options, "frame": {"duration": play_ms, "redraw": False}})])
     return fig.update_layout(sliders=[slider], hovermode="closest")
+
+
+def _put_behind(fig: go.Figure, still: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> go.Figure:
+    """Add gray curves before the traces of `fig`: what comes later is drawn on top."""
+    style = {"mode": "lines", "line": {"color": NEUTRAL, "shape": "spline", "width": 0.6}, "opacity": 0.6}
+    points = {name: pair(x, y, name) for name, (x, y) in still.items()}
+    curves = [go.Scatter(x=xs, y=ys, name=name, hoverinfo="skip", **style) for name, (xs, ys) in points.items()]
+    return go.Figure(data=[*curves, *fig.data], layout=fig.layout).update_layout(showlegend=True)
+
+
+def _play_button(options: dict[str, Any]) -> dict[str, Any]:
+    """Plotly's own button, as JupyterLab shows it; the book puts one in its place that the keyboard reaches."""
+    button = {"label": "Play", "method": "animate", "args": [None, {**options, "fromcurrent": True}]}
+    place = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "pad": {"t": 58}}
+    return {"type": "buttons", "showactive": False, "buttons": [button], **place}
 
 
 def _moved_points(series: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> list[go.Scatter]:
     points = (pair(x, y, name) for name, (x, y) in series.items())
     return [go.Scatter(x=xs, y=ys) for xs, ys in points]
-
-
-def _padded(array: np.ndarray, share: float) -> list[float]:
-    finite = array[np.isfinite(array)]
-    low, high = float(finite.min()), float(finite.max())
-    pad = share * (high - low) if high > low else 0.5
-    return [low - pad, high + pad]

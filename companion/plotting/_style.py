@@ -100,6 +100,14 @@ def pair(x: ArrayLike, y: ArrayLike, name: str) -> tuple[list[Any], list[Any]]:
     return xs, ys
 
 
+def padded(array: np.ndarray, share: float) -> list[float]:
+    """Range of the finite values of `array`, wider by `share` of it on either side."""
+    finite = array[np.isfinite(array)]
+    low, high = float(finite.min()), float(finite.max())
+    pad = share * (high - low) if high > low else 0.5
+    return [low - pad, high + pad]
+
+
 def mode_of(n_points: int) -> str:
     """Lines of few points show their points."""
     return "lines+markers" if n_points <= _MARKERS_UP_TO else "lines"

@@ -14,6 +14,7 @@ import threading
 import time
 from ast import literal_eval
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -236,23 +237,68 @@ def test_inspection_sees(planted: Visit, kind: str) -> None:
 # --- what a reader does ----------------------------------------------------------------------------------------------
 
 
-def test_keyboard_moves_a_slider(browser: Browser, site: Path) -> None:
+@contextmanager
+def moving(browser: Browser, site: Path, *, play_ms: int | None = None, **options: Any) -> Iterator[Page]:
     """A figure made by `plotting.animate`, in a copy of a page that draws figures."""
-    frames = {"slow": {"path": ([0, 1], [0, 1])}, "fast": {"path": ([0, 1], [0, 5])}}
-    figure = stored(plotting.animate(frames, slider_title="speed", alt="Two speeds.").to_dict())
-    block = f'<div class="book-plotly moving"><script type="application/json">{json.dumps(figure)}</script></div>'
+    frames = {name: {"path": ([0, 1], [0, end])} for name, end in {"slow": 1, "fast": 5, "faster": 9}.items()}
+    animated = plotting.animate(frames, slider_title="speed", alt="Three speeds.", play_ms=play_ms)
+    figure = json.dumps(stored(animated.to_dict()))
+    block = f'<div class="book-plotly moving"><script type="application/json">{figure}</script></div>'
     chapter = next((site / "notebooks").glob("*.html"))
     copy = chapter.with_name("moving.html")
     copy.write_text(chapter.read_text(encoding="utf-8").replace("</article>", f"{block}</article>"), encoding="utf-8")
-    page = patient_page(browser)
+    page = patient_page(browser, **options)
     page.goto(copy.as_uri())
     page.evaluate(READY)
-    page.focus(".moving input[type=range]")
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.moving .js-plotly-plot').data[0].y[1] === 5")
-    assert page.text_content(".moving output") == "speed: fast"
+    yield page
     page.close()
     copy.unlink()
+
+
+SHOWN = "document.querySelector('.moving .js-plotly-plot').data[0].y[1] === {}"
+
+
+def test_keyboard_moves_a_slider(browser: Browser, site: Path) -> None:
+    with moving(browser, site) as page:
+        page.focus(".moving input[type=range]")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(SHOWN.format(5))
+        assert page.text_content(".moving output") == "speed: fast"
+        assert page.locator(".moving .book-slider button").count() == 0
+
+
+def test_keyboard_plays_a_figure_to_its_end_and_from_its_start_again(browser: Browser, site: Path) -> None:
+    with moving(browser, site, play_ms=20) as page:
+        page.focus(".moving input[type=range]")
+        page.keyboard.press("Shift+Tab")
+        for key in ("Enter", "Space"):
+            page.keyboard.press(key)
+            page.wait_for_function(SHOWN.format(9))
+            page.wait_for_function("document.activeElement.textContent === 'Play'")
+        assert page.text_content(".moving output") == "speed: faster"
+
+
+@pytest.mark.parametrize("stop", ["Enter", "slider"])
+def test_keyboard_stops_what_plays(browser: Browser, site: Path, stop: str) -> None:
+    with moving(browser, site, play_ms=PATIENCE_MS) as page:
+        page.focus(".moving .book-slider button")
+        page.keyboard.press("Enter")
+        assert page.text_content(".moving .book-slider button") == "Pause"
+        assert page.get_attribute(".moving output", "aria-live") == "off"
+        if stop == "slider":
+            page.keyboard.press("Tab")
+            page.keyboard.press("End")
+        else:
+            page.keyboard.press(stop)
+        assert page.text_content(".moving .book-slider button") == "Play"
+        assert page.get_attribute(".moving output", "aria-live") is None
+        assert page.text_content(".moving output") == f"speed: {'faster' if stop == 'slider' else 'slow'}"
+
+
+def test_who_asked_for_less_motion_gets_the_slider_alone(browser: Browser, site: Path) -> None:
+    with moving(browser, site, play_ms=20, reduced_motion="reduce") as page:
+        assert page.locator(".moving input[type=range]").count() == 1
+        assert page.locator(".moving .book-slider button").count() == 0
 
 
 @pytest.mark.parametrize(("term", "found"), [("volatility", True), ("xyzzyplugh", False)])

@@ -13,11 +13,25 @@ from companion.errors import InputError
 from studies import _study
 from studies._study import Study, main, run_study
 from studies.filter_scores import filter_scores
+from studies.hidden_coordinates import hidden_coordinates
+from studies.reconstruction_limits import reconstruction_limits
+from studies.surrogate_power import surrogate_power
 from studies.target_ablation import target_ablation
 from studies.walk_forward import walk_forward_study
 from studies.walk_forward_levels import walk_forward_levels
 
-STUDIES = {make().name: make for make in (filter_scores, target_ablation, walk_forward_study, walk_forward_levels)}
+STUDIES = {
+    make().name: make
+    for make in (
+        filter_scores,
+        hidden_coordinates,
+        reconstruction_limits,
+        surrogate_power,
+        target_ablation,
+        walk_forward_study,
+        walk_forward_levels,
+    )
+}
 
 
 def one_row(number):
@@ -61,10 +75,7 @@ def test_the_stored_table_is_of_this_configuration(name):
 
 def test_every_stored_table_has_a_study():
     assert set(study_names()) == set(STUDIES)
-    with pytest.raises(
-        ValueError,
-        match="name must be one of filter_scores, target_ablation, walk_forward, walk_forward_levels, got 'tea_leaves'",
-    ):
+    with pytest.raises(ValueError, match=f"name must be one of {', '.join(sorted(STUDIES))}, got 'tea_leaves'"):
         load_study("tea_leaves")
 
 
