@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from companion.chaos import delay_embedding
-from companion.chaos._embedding import future_points
+from companion.chaos._embedding import future_points, unit_deviations
 
 FLOATS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
@@ -92,3 +92,13 @@ def test_standardizing_neither_overflows_nor_underflows(scale):
     given = {"delay": 2, "max_dimension": 3, "theiler": 1, "n_more": 1}
     points = future_points(series, **given).points
     np.testing.assert_allclose(future_points(scale * series, **given).points, points, atol=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [-900, 0, 1020])
+def test_deviations_neither_overflow_nor_vanish(exponent):
+    values = np.random.default_rng(0).uniform(-1.0, 3.0, 200)
+    deviations = unit_deviations(np.ldexp(values, exponent))
+    assert np.array_equal(deviations, unit_deviations(values))
+    assert np.abs(deviations).max() == 1.0
+    assert deviations.mean() == pytest.approx(0.0, abs=1e-15)
+    assert np.corrcoef(deviations, values)[0, 1] == pytest.approx(1.0)
