@@ -14,6 +14,7 @@ ORDER = (
     "training_step",
     "streaming",
     "length_and_memory",
+    "chaos",
     "heston",
     "neural_filter",
     "target_position",
