@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from companion._files import provenance, read_json, recorded
-from companion.errors import InputError
+from companion._files import recorded
 from companion.evaluation._comparison import CEILING, compare_detectors
 from companion.heston import RegimeSwitchingHeston
-from companion.mamba import MarketMamba, MarketMambaConfig, TrainConfig
-from companion.regimes import NeuralRegimeFilter
-from companion.regimes._filter_training import RECIPES, FilterRecipe, train_filter
+from companion.mamba import MarketMambaConfig, TrainConfig
+from companion.regimes._filter_training import RECIPES, FilterRecipe
+from studies._filters import filter_file, trained_filter
 from studies._study import Report, Row, Study
 from studies._study import main as run_as_program
 
@@ -22,11 +21,15 @@ MARKETS = {"equity_index": 61_211, "fast_reverting": 61_221, "slow_reverting": 6
 """Markets, and the seeds of their held-out paths; nothing was chosen by a score on these paths."""
 
 
+KNOWN_SCALE = {name: RECIPES[name] for name in ("equity_index", "universal")}
+"""Recipes of filters that read returns as they are; ``studies.learner_ceiling`` has the one that knows no scale."""
+
+
 @dataclass(frozen=True)
 class ScoresConfig:
     """The recipes, the seeds they are trained from, and what is read of each of `MARKETS`."""
 
-    recipes: Mapping[str, FilterRecipe] = field(default_factory=lambda: RECIPES)
+    recipes: Mapping[str, FilterRecipe] = field(default_factory=lambda: KNOWN_SCALE)
     seeds: tuple[int, ...] = (0, 1, 2)
     n_paths: int = 40
     n_bars: int = 2500
@@ -49,7 +52,7 @@ def _tiny_recipe(market: str) -> FilterRecipe:
     return FilterRecipe(market, 6, 90, 20, training, 40)
 
 
-TINY = ScoresConfig({name: _tiny_recipe(name) for name in RECIPES}, seeds=(0,), n_paths=3, n_bars=400)
+TINY = ScoresConfig({name: _tiny_recipe(name) for name in KNOWN_SCALE}, seeds=(0,), n_paths=3, n_bars=400)
 """Sizes that only show that it runs."""
 
 
@@ -83,12 +86,15 @@ def filter_scores(tiny: bool = False) -> Study:
         },
         config=config.record(),
         runs={market: partial(_run, market, config) for market in MARKETS},
-        inputs=lambda work: {f"{name} {seed}": _file(name, seed, work) for name, seed in config.filters},
+        inputs=lambda work: {f"{name} {seed}": filter_file(name, seed, work) for name, seed in config.filters},
     )
 
 
 def _run(market: str, config: ScoresConfig, work: Path, report: Report) -> list[Row]:
-    trained = {f"{name} {seed}": _filter(name, seed, config, work, report) for name, seed in config.filters}
+    trained = {
+        f"{name} {seed}": trained_filter(name, seed, config.recipes[name], work, report)
+        for name, seed in config.filters
+    }
     report(f"scores on {market}", 0, 1)
     read = getattr(RegimeSwitchingHeston, market)()
     test_seed = MARKETS[market]
@@ -102,25 +108,6 @@ def _run(market: str, config: ScoresConfig, work: Path, report: Report) -> list[
         row = {"filter": by, "seed": int(seed or test_seed), "market": market}
         rows.append(row | {str(name): value for name, value in values.items()})
     return rows
-
-
-def _filter(name: str, seed: int, config: ScoresConfig, work: Path, report: Report) -> NeuralRegimeFilter:
-    """The filter that `work` holds, or else a new one that it holds from now on."""
-    file, recipe, what = _file(name, seed, work), config.recipes[name], f"{name}, seed {seed}"
-    if not file.exists():
-        unfinished = file.with_suffix(".unfinished")
-        model = train_filter(
-            recipe, seed=seed, report=lambda done, total: report(what, done, total), checkpoint=unfinished
-        )
-        model.save(file, provenance=provenance(seed=seed, config=recorded(recipe), inputs={}))
-    made = read_json(file.with_suffix(".json"), remedy=f"delete {file} to train it anew")["provenance"]
-    if (made["seed"], made["config"]) != (seed, recorded(recipe)):
-        raise InputError(f"{file}: trained by another recipe than today's; delete it to train it anew")
-    return NeuralRegimeFilter.from_network(MarketMamba.load(file, made_by="companion train-filter"))
-
-
-def _file(name: str, seed: int, work: Path) -> Path:
-    return work / f"{name}-{seed}.safetensors"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """A desk that is ready for minute bars of a market that never closes, such as a perpetual future of BTC.
 
-Its three parts know minutes: a filter that reads returns in units of their own scale, a monitor that was calibrated on
+Its three parts know minutes: a filter of any scale, a monitor that was calibrated on
 simulated minutes, and a sizing law whose numbers are per minute.
 """
 
@@ -13,28 +13,29 @@ from companion.desk._desk import Desk, Leverage
 from companion.desk._signals import Signal
 from companion.errors import InputError
 from companion.regimes import NeuralRegimeFilter
-from companion.regimes._neural_filter import UNIVERSAL
+from companion.regimes._neural_filter import SCALE_FREE
 from companion.risk import DailyLossLimit, SafetyMonitor, SizingConfig
 from companion.risk._instrument import Instrument
 
 MINUTES_PER_YEAR = 525_600
-SCALE_HALF_LIFE = 2000.0
-"""Minutes, a day and a half: of 500 to 4,000, the best where the level of volatility drifts (`load_pretrained`)."""
+WARM_UP = 720
+"""Bars until the filter's scale is one."""
 MONITOR = Path(__file__).parent / "pretrained" / "minute_monitor.json"
 FORMAT_VERSION = 1
 REMEDY = "make it again with `python -m companion.pipeline.calibrate_minute_monitor`"
 
 
 def minute_filter() -> NeuralRegimeFilter:
-    """The filter of `minute_desk`: `universal`, in units of the returns' own scale."""
-    return NeuralRegimeFilter.load_pretrained("universal", scale_half_life=SCALE_HALF_LIFE)
+    """The filter of `minute_desk`, which knows every scale."""
+    return NeuralRegimeFilter.load_pretrained("scale_free", warm_up=WARM_UP)
 
 
 def minute_monitor() -> SafetyMonitor:
     """The monitor of `minute_desk`, as ``companion.pipeline.calibrate_minute_monitor`` has calibrated it.
 
     It stops a normal day of minutes with probability 1/30: one day a month. Normal are markets drawn by
-    `RegimeSwitchingHeston.random`, a bar a minute, at 30 to 120 % a year, with prices on a tick of two in a million.
+    `companion.heston.WidePrior`, a bar a minute, at 15 to 90 % a year in calm, with prices on a tick of two in a
+    million.
 
     Raises
     ------
@@ -44,11 +45,10 @@ def minute_monitor() -> SafetyMonitor:
     stored = read_json(MONITOR, remedy=REMEDY)
     try:
         version, made_for = stored["format_version"], stored["provenance"]["inputs"]["model"]["sha256"]
-        made = version, stored["scale_half_life"], made_for
         monitor = SafetyMonitor.from_parameters(stored["parameters"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{MONITOR}: content is not a monitor ({error!r}); {REMEDY}") from error
-    if made != (FORMAT_VERSION, SCALE_HALF_LIFE, sha256_file(UNIVERSAL)):
+    if (version, made_for) != (FORMAT_VERSION, sha256_file(SCALE_FREE)):
         raise InputError(f"{MONITOR}: the monitor is of another format or filter than this version's; {REMEDY}")
     return monitor
 
@@ -75,10 +75,10 @@ def minute_desk(
 ) -> Desk:
     """A desk for minute bars, which warms up for 720 of them: twelve hours flat.
 
-    It is made for regimes that last hours. They are read by a filter that knows every scale, as a stop-gap
-    (`NeuralRegimeFilter.load_pretrained` says what that costs); volatility is that of the last 60 closes. The monitor
-    stops one normal day a month, and flattens for as long as it fires. Bars up to 15 minutes apart are a hole in the
-    feed; after a longer one every bar is refused until `Desk.reset`, for the regime of an hour ago is no reading.
+    It is made for regimes that last hours. They are read by a filter that knows every scale; volatility is that of the
+    last 60 closes. The monitor stops one normal day a month, and flattens for as long as it fires. Bars up to 15
+    minutes apart are a hole in the feed; after a longer one every bar is refused until `Desk.reset`, for the regime of
+    an hour ago is no reading.
 
     Parameters
     ----------

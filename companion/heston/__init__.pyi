@@ -5,12 +5,16 @@ from ._cir import variance_law as variance_law
 from ._ensemble import Ensemble as Ensemble
 from ._ensemble import read_blocks as read_blocks
 from ._ensemble import write_ensemble as write_ensemble
+from ._grid_filter import GridFilter as GridFilter
+from ._grid_filter import GridRun as GridRun
+from ._grid_filter import grid_filter as grid_filter
 from ._implied_volatility import implied_volatility as implied_volatility
 from ._learner import LearnerRun as LearnerRun
 from ._learner import learner_filter as learner_filter
 from ._params import HestonParams as HestonParams
 from ._pricing import heston_call_price as heston_call_price
 from ._pricing import heston_put_price as heston_put_price
+from ._prior import WidePrior as WidePrior
 from ._simulate import HestonPaths as HestonPaths
 from ._simulate import simulate_heston as simulate_heston
 from ._switching import RegimePaths as RegimePaths

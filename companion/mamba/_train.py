@@ -31,7 +31,9 @@ class TrainConfig:
 
     `latent_noise` is the standard deviation of the noise added to the latent before the head, in training only: the
     head can then read only what the latent says loudly, which pulls the regimes apart. `dtype` is the arithmetic of
-    training; in float64, rounding that differs between processors stays too small to steer the run.
+    training; in float64, rounding that differs between processors stays too small to steer the run. `from_start` is
+    the share of windows that begin with the first bar of their path, without which a model that carries a scale along
+    hardly ever sees it begin; the others begin anywhere.
 
     `target` is what the head forecasts, one output a horizon of the model, with returns in percent:
 
@@ -55,6 +57,7 @@ class TrainConfig:
     latent_noise: float = 1.0
     dtype: str = "float32"
     target: str = "log_variance"
+    from_start: float | None = None
 
     def __post_init__(self) -> None:
         check_target(self.target, self.model.horizons)
@@ -65,6 +68,8 @@ class TrainConfig:
         for name in ("final_rate", "warm_up", "weight_decay", "latent_noise"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a finite number that is not negative, got {getattr(self, name)!r}")
+        if self.from_start is not None and not 0 <= self.from_start <= 1:
+            raise ValueError(f"from_start must be a share in [0, 1], got {self.from_start!r}")
         if self.dtype not in _DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {self.dtype!r}")
 
@@ -229,6 +234,8 @@ class _Run:
         c = self.config
         paths = rng.integers(self.features.shape[0], size=c.batch)
         starts = rng.integers(self.observed.shape[1] - c.length + 1, size=c.batch)
+        if c.from_start is not None:
+            starts[rng.random(c.batch) < c.from_start] = 0
         bars = starts[:, None] + np.arange(c.length)
         x, y = (
             torch.from_numpy(array[paths[:, None], bars]).to(self.dtype) for array in (self.features, self.observed)

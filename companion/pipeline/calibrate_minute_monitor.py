@@ -1,10 +1,9 @@
 """Calibrate the monitor of `companion.desk.minute_desk` on simulated minutes.
 
-It takes a minute. Run it whenever the shipped `universal` filter, its calibration or the rules of the monitor change.
+It takes a minute. Run it whenever the shipped `scale_free` filter or the rules of the monitor change.
 """
 
 import json
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,15 +14,15 @@ from numpy.typing import NDArray
 
 from companion._checks import check_count
 from companion._files import atomic_write_text, provenance
-from companion.desk._minute import FORMAT_VERSION, MINUTES_PER_YEAR, MONITOR, SCALE_HALF_LIFE, minute_filter
-from companion.heston import RegimeSwitchingHeston
+from companion.desk._minute import FORMAT_VERSION, MONITOR, minute_filter
+from companion.heston import RegimeSwitchingHeston, WidePrior
 from companion.heston.kernels._blocks import for_blocks
 from companion.pipeline._step import Report, Step, main
-from companion.regimes._neural_filter import UNIVERSAL
+from companion.regimes._neural_filter import SCALE_FREE
 from companion.risk import SafetyMonitor
 from companion.risk._distance import latents, normal_states
 
-DAYS_PER_YEAR = 252  # of the prior that is slowed down to minutes, bar by bar
+QUIETEST, WILDEST = 0.115, 0.4  # quantiles of the prior's scale: a stable regime of .02 to .12 % a minute
 START, TICK = 50_000.0, 0.1
 
 
@@ -58,11 +57,9 @@ class CalibrateMinuteMonitorConfig:
 
 
 def minute_market(rng: np.random.Generator) -> RegimeSwitchingHeston:
-    """A market drawn by `RegimeSwitchingHeston.random` whose bar is a minute, at 30 to 120 % a year."""
-    drawn = RegimeSwitchingHeston.random(rng)
-    theta = float(drawn.stationary @ [params.theta for params in drawn.regimes])
-    volatility = math.exp(rng.uniform(math.log(0.3), math.log(1.2)))
-    return drawn.scaled(reversion=MINUTES_PER_YEAR / DAYS_PER_YEAR, volatility=volatility / math.sqrt(theta))
+    """A market of the wide prior whose bar is a minute, at 15 to 90 % a year in calm."""
+    prior = WidePrior()
+    return prior.market([*rng.random(prior.n_coordinates - 1), rng.uniform(QUIETEST, WILDEST)])
 
 
 def minute_returns(*, n_paths: int, n_bars: int, seed: int | list[int]) -> NDArray[np.float64]:
@@ -72,7 +69,7 @@ def minute_returns(*, n_paths: int, n_bars: int, seed: int | list[int]) -> NDArr
     def fill(path: int, _: int) -> None:
         rng = np.random.default_rng([*np.atleast_1d(seed), path])
         market = minute_market(rng)
-        paths = market.simulate(n_paths=1, n_steps=n_bars, dt=1 / MINUTES_PER_YEAR, s0=START, seed=rng)
+        paths = market.simulate(n_paths=1, n_steps=n_bars, s0=START, seed=rng)
         returns[path] = np.diff(np.log(np.rint(paths.price[0] / TICK)))
 
     for_blocks(fill, n_paths, block=1)
@@ -84,7 +81,6 @@ def run(config: CalibrateMinuteMonitorConfig, inputs: Mapping[str, Path], output
     monitor = calibrate(config)
     stored = {
         "format_version": FORMAT_VERSION,
-        "scale_half_life": SCALE_HALF_LIFE,
         "provenance": provenance(seed=config.seed, config=asdict(config), inputs=inputs),
         "parameters": monitor.parameters(),
     }
@@ -113,7 +109,7 @@ def calibrate(config: CalibrateMinuteMonitorConfig) -> SafetyMonitor:
 STEP = Step(
     "calibrate-minute-monitor",
     CalibrateMinuteMonitorConfig,
-    inputs={"model": str(UNIVERSAL)},
+    inputs={"model": str(SCALE_FREE)},
     output=str(MONITOR),
     run=run,
 )

@@ -20,13 +20,14 @@ class TrainFilterConfig:
     Attributes
     ----------
     market : str
-        Recipe of a shipped filter: equity_index, one known market, or universal, a market drawn for each path.
+        Recipe of a shipped filter: equity_index, one known market; universal, a daily market of a stock index drawn for
+        each path; or scale_free, a market of any scale and bar.
     n_paths : int or None
         Simulated paths, at least 1.
     n_bars : int or None
         Bars of a path, in trading days, above the length of a window.
     n_particles : int or None
-        Particles of the Bayes filter that teaches, at least 4.
+        Particles of the Bayes filter that teaches, at least 4; where the recipe has none it teaches from a grid.
     n_calibration : int or None
         Fresh paths for the calibration, at least 1.
     d_model : int or None

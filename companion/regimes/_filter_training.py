@@ -7,7 +7,7 @@ true regime, and its gradient is far less noisy, since the luck of which regime 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from companion.heston import RegimeSwitchingHeston, bayes_filter
+from companion.heston import RegimeSwitchingHeston, WidePrior, bayes_filter, grid_filter
 from companion.heston.kernels._blocks import for_blocks
 from companion.mamba import MarketMamba, MarketMambaConfig, TrainConfig, forecasts, train
 from companion.regimes._confidence import PlattCalibration
@@ -23,6 +23,7 @@ from companion.regimes._confidence import PlattCalibration
 MARKETS: dict[str, Callable[[np.random.Generator], RegimeSwitchingHeston]] = {
     "equity_index": lambda rng: RegimeSwitchingHeston.equity_index(),
     "universal": RegimeSwitchingHeston.random,
+    "scale_free": WidePrior().draw,
 }
 """Where the paths come from: each has a market of its own, drawn by one of these."""
 
@@ -42,8 +43,8 @@ class FilterRecipe:
         A name of `MARKETS`.
     n_paths, n_bars : int
         Simulated paths and their length.
-    n_particles : int
-        Of the Bayes filter that knows each path's market.
+    n_particles : int or None
+        Of the Bayes filter that knows each path's market; None for the one on a grid.
     training : TrainConfig
         With ``target="labels"``.
     n_calibration : int
@@ -53,7 +54,7 @@ class FilterRecipe:
     market: str
     n_paths: int
     n_bars: int
-    n_particles: int
+    n_particles: int | None
     training: TrainConfig
     n_calibration: int = 300
 
@@ -65,11 +66,12 @@ class FilterRecipe:
         for name, least in (
             ("n_paths", 1),
             ("n_bars", self.training.fewest_bars),
-            ("n_particles", 4),
             ("n_calibration", 1),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
+        if self.n_particles is not None and self.n_particles < 4:
+            raise ValueError(f"n_particles must be at least 4, got {self.n_particles!r}")
 
 
 class Lessons(NamedTuple):
@@ -90,7 +92,13 @@ class Lessons(NamedTuple):
 
 
 def simulate_lessons(
-    market: str, *, n_paths: int, n_bars: int, n_particles: int = 0, seed: int | list[int], report: Report | None = None
+    market: str,
+    *,
+    n_paths: int,
+    n_bars: int,
+    n_particles: int | None = 0,
+    seed: int | list[int],
+    report: Report | None = None,
 ) -> Lessons:
     """Simulate paths of markets drawn by ``MARKETS[market]``, one a path; path i depends on `seed` and i only.
 
@@ -98,8 +106,8 @@ def simulate_lessons(
     ----------
     market : str
     n_paths, n_bars : int
-    n_particles : int
-        Of the Bayes filter; with 0 no filter is run.
+    n_particles : int or None
+        Of the Bayes filter; with None it runs on a grid, with 0 not at all.
     seed : int or list of int
     report : callable, optional
         Called as ``report(done, n_paths)``.
@@ -112,7 +120,9 @@ def simulate_lessons(
         drawn = MARKETS[market](rng)
         simulated = drawn.simulate(n_paths=1, n_steps=n_bars, seed=rng)
         lessons.log_returns[path], lessons.regime[path] = simulated.log_returns[0], simulated.regime[0, 1:]
-        if n_particles:
+        if n_particles is None:
+            lessons.posterior[path] = grid_filter(lessons.log_returns[path], drawn).p_regime[:, 1]
+        elif n_particles:
             known = bayes_filter(lessons.log_returns[path], drawn, n_particles=n_particles, seed=rng)
             lessons.posterior[path] = known[:, 1]
         if report is not None:
@@ -178,16 +188,27 @@ def folded(model: MarketMamba, platt: PlattCalibration) -> MarketMamba:
     return model
 
 
-def _recipe(market: str, *, n_paths: int, n_bars: int, d_model: int, **training: Any) -> FilterRecipe:
-    shape = MarketMambaConfig(d_model=d_model, horizons=(1,))
-    config = TrainConfig(shape, target="labels", latent_noise=0.0, **training)
+def _recipe(market: str, *, n_paths: int, n_bars: int, **training: Any) -> FilterRecipe:
+    config = TrainConfig(target="labels", latent_noise=0.0, **training)
     return FilterRecipe(market, n_paths, n_bars, n_particles=300, training=config)
 
 
-_INDEX = {"steps": 1600, "length": 512, "learning_rate": 5e-3}
-_UNIVERSAL = {"steps": 10_000, "batch": 12, "length": 1024, "learning_rate": 4e-3, "warm_up": 100}
+_INDEX = {"model": MarketMambaConfig(d_model=32, horizons=(1,)), "steps": 1600, "length": 512, "learning_rate": 5e-3}
+_WIDE = {"batch": 12, "length": 1024, "learning_rate": 4e-3, "warm_up": 100}
+_UNIVERSAL = {"model": MarketMambaConfig(horizons=(1,)), "steps": 10_000, **_WIDE}
+_SCALE_FREE = {
+    "model": MarketMambaConfig(horizons=(1,), scale_half_life=2000.0),
+    "steps": 9_000,
+    **_WIDE,
+    "batch": 4,
+    "length": 2560,
+    "from_start": 0.5,
+}
 RECIPES = {
-    "equity_index": _recipe("equity_index", n_paths=1500, n_bars=1025, d_model=32, **_INDEX),
-    "universal": _recipe("universal", n_paths=10_000, n_bars=1537, d_model=64, **_UNIVERSAL),
+    "equity_index": _recipe("equity_index", n_paths=1500, n_bars=1025, **_INDEX),
+    "universal": _recipe("universal", n_paths=10_000, n_bars=1537, **_UNIVERSAL),
+    "scale_free": replace(
+        _recipe("scale_free", n_paths=10_000, n_bars=4096, **_SCALE_FREE), n_particles=None, n_calibration=600
+    ),
 }
 """How the shipped filters were trained."""

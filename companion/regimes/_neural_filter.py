@@ -11,14 +11,13 @@ from companion.regimes._confidence import PlattCalibration
 from companion.regimes._features import Feature
 from companion.regimes._filter import RegimeFilter
 from companion.regimes._latent import Latent
-from companion.regimes._own_scale import WARM_UP, in_own_scale, own_scale_calibration
 from companion.regimes._rules import Linear, Rule
 
 if TYPE_CHECKING:
     from companion.mamba import MarketMamba
 
 _PRETRAINED = Path(__file__).parent / "pretrained"
-UNIVERSAL = _PRETRAINED / "universal.safetensors"
+SCALE_FREE = _PRETRAINED / "scale_free.safetensors"
 
 
 @dataclass(eq=False, repr=False)
@@ -57,60 +56,27 @@ class NeuralRegimeFilter(RegimeFilter):
         return cast(Latent, self.feature_).model
 
     @classmethod
-    def load_pretrained(
-        cls, name: str = "equity_index", *, scale_half_life: float | None = None, **settings: Any
-    ) -> Self:
+    def load_pretrained(cls, name: str = "equity_index", **settings: Any) -> Self:
         """A fitted filter that ships with the package, the same in every process.
 
         Parameters
         ----------
-        name : {"equity_index", "universal"}
-            Trained on the book's base market, or on markets drawn by `RegimeSwitchingHeston.random`, whose parameters
-            it infers from the past as it goes.
-        scale_half_life : {1000, 2000, 4000}, optional
-            Bars. With it, "universal" reads returns in units of their own slow scale (``companion.mamba._scale``), so
-            that minute bars of a coin and daily bars of a bond are to it what its training was: returns × c give the
-            same probabilities, and every scale is known. The weights are the same but for the calibration in its head,
-            which is made anew on markets drawn by `RegimeSwitchingHeston.random`. It then warms up for 720 bars unless
-            told otherwise: until then its scale is luck.
+        name : {"equity_index", "universal", "scale_free"}
+            Trained on the book's base market; on daily markets of stock indices drawn by
+            `RegimeSwitchingHeston.random`; or on markets of any scale and any bar, drawn by
+            `companion.heston.WidePrior`. The last two infer the market's parameters from the past as they go. "scale_free" reads returns in units of
+            their own slow scale (``companion.mamba._scale``): returns × c give the same probabilities, and every scale
+            is known. Where "universal" knows the scale, it knows more: the level of volatility tells a slow chaos from
+            a calm.
         **settings
             `enter_chaos`, `leave_chaos` and `warm_up`.
 
         Raises
         ------
         ValueError
-            When there is no filter of that name, or none that is calibrated for this half-life.
-        InputError
-            When the stored calibration is damaged, or that of another network.
-
-        Notes
-        -----
-        To read in units of its own scale is a stop-gap until a network is trained so. It costs accuracy, since the
-        level of volatility, by which the network knew a slow chaos from a calm, is divided out. Area under the curve
-        after bar 300 of fresh paths of 2,500 bars (12,000 minutes), by half-life:
-
-        ==============================  ========  =====  =====  =====
-        market                          absolute  1,000  2,000  4,000
-        ==============================  ========  =====  =====  =====
-        base                            .833      .818   .818   .818
-        fast                            .896      .882   .883   .884
-        slow                            .894      .845   .847   .849
-        drawn at random                 .885      .858   .861   .862
-        minutes, 60 % a year            .864      .843   .849   .852
-        its level drifts (half: 17 h)   .840      .823   .826   .825
-        ==============================  ========  =====  =====  =====
-
-        After the warm-up the calibration error at 2,000 is .011 on markets drawn at random, .042 on the base market and
-        .03 on the fast one, the slow one and the minutes.
+            When there is no filter of that name.
         """
-        model = _shipped(name)
-        if scale_half_life is None:
-            return cls.from_network(model, **settings)
-        from companion.regimes._filter_training import folded
-
-        calibration = own_scale_calibration(_PRETRAINED / f"{name}.safetensors", scale_half_life)
-        model = folded(in_own_scale(model, scale_half_life), calibration)
-        return cls.from_network(model, **{"warm_up": WARM_UP} | settings)
+        return cls.from_network(_shipped(name), **settings)
 
     @classmethod
     def from_network(cls, model: "MarketMamba", **settings: Any) -> Self:

@@ -118,7 +118,7 @@ def test_its_monitor_sees_a_feed_that_breaks(day):
 def test_the_monitor_is_made_anew_to_the_same_bytes(tmp_path, monkeypatch):
     config, files = CalibrateMinuteMonitorConfig(n_metric=2, n_paths=8, n_bars=60, false_kill=0.2, seed=1), []
     for name in ("one.json", "two.json"):
-        inputs = {"model": calibrate_minute_monitor.UNIVERSAL}
+        inputs = {"model": calibrate_minute_monitor.SCALE_FREE}
         calibrate_minute_monitor.run(config, inputs, tmp_path / name, lambda done, total: None)
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1]
@@ -132,7 +132,7 @@ def test_a_damaged_monitor_says_how_to_make_it_again(tmp_path, monkeypatch):
     broken = [
         {},
         stored | {"format_version": 9},
-        stored | {"scale_half_life": 1000.0},
+        stored | {"provenance": stored["provenance"] | {"inputs": {"model": {"sha256": "0"}}}},
         stored | {"parameters": {}},
         stored | {"parameters": stored["parameters"] | {"whiten": [[1.0]]}},
         [],

@@ -40,7 +40,7 @@ SHIPPED = {
     "detector": RegimeDetector.load_pretrained,
     "equity_index": lambda **options: NeuralRegimeFilter.load_pretrained("equity_index", **options),
     "universal": lambda **options: NeuralRegimeFilter.load_pretrained("universal", **options),
-    "own_scale": lambda **options: NeuralRegimeFilter.load_pretrained("universal", scale_half_life=2000.0, **options),
+    "scale_free": lambda **options: NeuralRegimeFilter.load_pretrained("scale_free", **options),
 }
 
 

@@ -11,10 +11,9 @@ from companion.datasets import load_study
 from companion.errors import InputError
 from companion.mamba import MarketMamba, MarketMambaConfig
 from companion.regimes import _neural_filter
-from companion.regimes._filter_training import RECIPES
 from studies import filter_scores as module
 from studies._study import run_study
-from studies.filter_scores import MARKETS, TINY, ScoresConfig, filter_scores
+from studies.filter_scores import KNOWN_SCALE, MARKETS, TINY, ScoresConfig, filter_scores
 
 SHARES = ["auc_share", "balanced_accuracy_share"]
 
@@ -59,19 +58,19 @@ def test_a_filter_of_another_recipe_is_refused(tmp_path):
         run_study(filter_scores(), tmp_path)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", KNOWN_SCALE)
 def test_the_first_seed_is_the_shipped_filter(name):
     file = Path(_neural_filter.__file__).parent / "pretrained" / f"{name}.safetensors"
     provenance = load_study("filter_scores").attrs["provenance"]
     assert provenance["inputs"][f"{name} 0"]["sha256"] == sha256_file(file)
     made = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["provenance"]
-    assert made["config"] == provenance["config"]["recipes"][name] == recorded(RECIPES[name])
+    assert made["config"] == provenance["config"]["recipes"][name] == recorded(KNOWN_SCALE[name])
 
 
 def test_the_stored_table_is_whole_and_shares_are_of_the_ceiling():
     scores, config = load_study("filter_scores"), ScoresConfig()
     seeds = scores.groupby(["market", "filter"], sort=False)["seed"].apply(tuple).to_dict()
-    assert seeds == {(market, name): config.seeds for market in MARKETS for name in RECIPES} | {
+    assert seeds == {(market, name): config.seeds for market in MARKETS for name in KNOWN_SCALE} | {
         (market, "ceiling"): (seed,) for market, seed in MARKETS.items()
     }
     assert np.isfinite(scores.select_dtypes("number")).all(axis=None)

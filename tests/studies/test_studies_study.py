@@ -14,6 +14,7 @@ from studies import _study
 from studies._study import Study, main, run_study
 from studies.filter_scores import filter_scores
 from studies.hidden_coordinates import hidden_coordinates
+from studies.learner_ceiling import learner_ceiling
 from studies.reconstruction_limits import reconstruction_limits
 from studies.surrogate_power import surrogate_power
 from studies.target_ablation import target_ablation
@@ -25,6 +26,7 @@ STUDIES = {
     for make in (
         filter_scores,
         hidden_coordinates,
+        learner_ceiling,
         reconstruction_limits,
         surrogate_power,
         target_ablation,

@@ -1,0 +1,210 @@
+"""The compiled steps of the filter on a grid: what a bar does to each node of the volatility, and a bar of the filter.
+
+Nodes lie evenly in the root of the variance, where a bar's noise has the same size everywhere. The law of the root
+after a bar is that of Andersen's (2008) quadratic-exponential scheme, which has the exact mean and variance. It is
+shared out to the nodes by hat functions: node j gets the mean of the hat on it, so that the mean is kept exactly. Hats
+add a sixth of the squared spacing to the variance, which is taken off beforehand.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from companion._jit import compiled
+from companion.heston.kernels._elementary import KERNEL, exp
+
+REACH = 8
+"""Nodes that a bar can carry a node's weight to; at the usual spacing, 4 standard deviations each way."""
+PRUNED = 1e-7
+"""Share of the weight up to which a node is passed over."""
+SMALLEST = 1e-250
+ROOT_HALF_PI = math.sqrt(0.5 / math.pi)
+ROOT_TWO = math.sqrt(2.0)
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@compiled(**KERNEL)
+def _excess(x: float, mean: float, sd: float) -> float:
+    """E[(Y - x)+] of a normal Y."""
+    z = (x - mean) / sd
+    return sd * (ROOT_HALF_PI * math.exp(-0.5 * z * z) - 0.5 * z * math.erfc(z / ROOT_TWO))
+
+
+@compiled(**KERNEL)
+def _root_excess(x: float, mean: float, sd: float, rate: float, mass: float) -> float:
+    """E[(Y - x)+] of the root Y of the variance after a bar: |normal|, or where `sd` is 0 a root of an exponential."""
+    if sd > 0.0:
+        return _excess(x, mean, sd) + _excess(x, -mean, sd)
+    return mass * 0.5 * math.sqrt(math.pi / rate) * math.erfc(math.sqrt(rate) * x)
+
+
+@compiled(**KERNEL)
+def _root_law(v: float, params: Array, dt: float, spacing: float) -> tuple[float, float, float, float]:
+    """Law of the root of the variance a bar after `v`, as `_root_excess` wants it; narrowed by what hats will add."""
+    _, kappa, theta, xi, _, _ = params
+    kept = math.exp(-kappa * dt)
+    mean = theta + (v - theta) * kept
+    gone = (1.0 - kept) / kappa
+    ratio = xi * xi * gone * (v * kept + 0.5 * theta * kappa * gone) / (mean * mean)
+    if ratio <= 1.5:
+        square = 2.0 / ratio - 1.0 + math.sqrt(2.0 / ratio) * math.sqrt(2.0 / ratio - 1.0)
+        power = mean / (1.0 + square)
+        return math.sqrt(square * power), math.sqrt(power - min(spacing * spacing / 6.0, 0.5 * power)), 1.0, 1.0
+    mass = 2.0 / (ratio + 1.0)
+    return 0.0, 0.0, mass / mean, mass
+
+
+@compiled(**KERNEL)
+def fill_nodes(
+    params: Array, dt: float, late: float, spacing: float, first: Indices, share: Array, mean: Array, precision: Array
+) -> None:
+    """Fill what a bar does in one regime, for each node (n,) and each of the `REACH` nodes it can go to (n, REACH).
+
+    Node i lies at a root of ``(i + 1/2) spacing``. `first` is the first node that it can go to, `share` the share of
+    its weight that goes to each. Given both ends of a bar the return is normal, with `mean` and a standard deviation
+    of ``1 / (sqrt(2) precision)``; `late` is the weight of the later end in the bar's mean variance.
+    """
+    mu, kappa, theta, xi, rho, _ = params
+    excess = np.empty(REACH + 2)
+    for i in range(len(first)):
+        v = ((i + 0.5) * spacing) ** 2
+        center, sd, rate, mass = _root_law(v, params, dt, spacing)
+        first[i] = min(max(int(center / spacing - 0.5) - REACH // 2 + 1, 0), len(first) - REACH)
+        for j in range(REACH + 2):
+            excess[j] = _root_excess(max((first[i] + j - 0.5) * spacing, 0.0), center, sd, rate, mass)
+        total = 0.0
+        for j in range(REACH):
+            left = spacing if j == 0 else excess[j] - excess[j + 1]  # all that lies to the left goes to the first
+            right = 0.0 if j == REACH - 1 else excess[j + 1] - excess[j + 2]
+            share[i, j] = max(left - right, 0.0)
+            total += share[i, j]
+        for j in range(REACH):
+            after = ((first[i] + j + 0.5) * spacing) ** 2
+            within = (1.0 - late) * v + late * after
+            share[i, j] /= total
+            mean[i, j] = (mu - 0.5 * within) * dt + rho / xi * (after - v - kappa * (theta - within) * dt)
+            precision[i, j] = 1.0 / math.sqrt(2.0 * (1.0 - rho * rho) * within * dt)
+
+
+@compiled(**KERNEL)
+def switch_regime(weight: Array, before: Array, transition: Array, spacing: Array, n_nodes: Indices) -> None:
+    """Fill `before` (n_regimes, n) with the weights after the regime has moved; the variance stays where it is."""
+    n_regimes = len(n_nodes)
+    for new in range(n_regimes):
+        for i in range(n_nodes[new]):
+            before[new, i] = transition[new, new] * weight[new, i]
+    for old in range(n_regimes):
+        for new in range(n_regimes):
+            if new == old or transition[old, new] == 0.0:
+                continue
+            for i in range(n_nodes[old]):
+                w = transition[old, new] * weight[old, i]
+                place = max((i + 0.5) * spacing[old] / spacing[new] - 0.5, 0.0)
+                j = min(int(place), n_nodes[new] - 2)
+                part = min(place - j, 1.0)
+                before[new, j] += w * (1.0 - part)
+                before[new, j + 1] += w * part
+
+
+@compiled(**KERNEL)
+def nearest_exponent(x: float, before: Array, mean: Array, precision: Array, n_nodes: Indices) -> float:
+    """Exponent of the largest density that any node gives a return, with the sign turned."""
+    best = np.inf
+    for k in range(len(n_nodes)):
+        for i in range(n_nodes[k]):
+            if before[k, i] > 0.0:
+                for j in range(REACH):
+                    z = (x - mean[k, i, j]) * precision[k, i, j]
+                    best = min(best, z * z)
+    return best
+
+
+@compiled(**KERNEL)
+def carry(
+    x: float,
+    lift: float,
+    pruned: float,
+    before: Array,
+    weight: Array,
+    first: Indices,
+    share: Array,
+    mean: Array,
+    precision: Array,
+    n_nodes: Indices,
+    drift: Array,
+    spacing: Array,
+    dt: float,
+    jump_rate: float,
+    jump_size: float,
+) -> float:
+    """Fill `weight` with the weights after a bar of return `x`, each density times ``exp(lift)``; their sum.
+
+    Nodes of a weight of `pruned` or less are passed over.
+    """
+    total = 0.0
+    for k in range(len(n_nodes)):
+        weight[k, : n_nodes[k]] = 0.0
+        for i in range(n_nodes[k]):
+            w = before[k, i]
+            if w <= pruned:
+                continue
+            jumped = 0.0
+            if jump_rate > 0.0:
+                v = ((i + 0.5) * spacing[k]) ** 2
+                power = v * dt + jump_size * jump_size
+                gap = x - (drift[k] - 0.5 * v) * dt
+                jumped = w * jump_rate * exp(lift - 0.5 * gap * gap / power) / math.sqrt(power)
+            still = w * (1.0 - jump_rate) * ROOT_TWO
+            start = first[k, i]
+            for j in range(REACH):
+                z = (x - mean[k, i, j]) * precision[k, i, j]
+                weight[k, start + j] += share[k, i, j] * (still * precision[k, i, j] * exp(lift - z * z) + jumped)
+        total += weight[k, : n_nodes[k]].sum()
+    return total
+
+
+@compiled(**KERNEL)
+def forecast(before: Array, weight: Array, first: Indices, share: Array, n_nodes: Indices) -> None:
+    """Fill `weight` with the weights after a bar that nobody has seen."""
+    for k in range(len(n_nodes)):
+        weight[k, : n_nodes[k]] = 0.0
+        for i in range(n_nodes[k]):
+            for j in range(REACH):
+                weight[k, first[k, i] + j] += before[k, i] * share[k, i, j]
+
+
+@compiled(**KERNEL)
+def filter_bars(
+    returns: Array,
+    weight: Array,
+    before: Array,
+    first: Indices,
+    share: Array,
+    mean: Array,
+    precision: Array,
+    n_nodes: Indices,
+    spacing: Array,
+    transition: Array,
+    drift: Array,
+    dt: float,
+    jump_rate: float,
+    jump_size: float,
+    probability: Array,
+    log_likelihood: Array,
+) -> None:
+    """Take bars in; `weight` (n_regimes, n) moves on, `probability` and `log_likelihood` are filled, a row a bar."""
+    nodes, law = (first, share, mean, precision, n_nodes), (drift, spacing, dt, jump_rate, jump_size)
+    for bar in range(len(returns)):
+        x, lift = returns[bar], 0.0
+        switch_regime(weight, before, transition, spacing, n_nodes)
+        total = carry(x, lift, PRUNED, before, weight, *nodes, *law)
+        if total < SMALLEST:  # a return that no node makes: begin again, on a scale on which it is a number
+            lift = nearest_exponent(x, before, mean, precision, n_nodes)
+            total = carry(x, lift, 0.0, before, weight, *nodes, *law)
+        for k in range(len(n_nodes)):
+            weight[k, : n_nodes[k]] /= total
+            probability[bar, k] = weight[k, : n_nodes[k]].sum()
+        log_likelihood[bar] = math.log(total) - lift - 0.5 * math.log(2.0 * math.pi)
