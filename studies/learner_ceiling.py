@@ -50,7 +50,7 @@ class CeilingConfig:
     n_paths: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(MARKETS, 40) | {"wide prior": 80})
     n_bars: int = 2500
     first_bars: tuple[int, ...] = (300, 1500)
-    n_markets: int = 256
+    n_markets: int = 512
     n_runs: int = 2
     spacing: float = 1.2
     n_resamples: int = 500
@@ -95,7 +95,7 @@ def learner_ceiling(tiny: bool = False) -> Study:
         name="learner_ceiling",
         title="How near the scale-free filter comes to the best learner",
         question="What share of what a learner can know does the scale-free filter know, over three training seeds?",
-        how="The learner knows the wide prior and no market: 256 markets, weighted by their likelihood and refined "
+        how="The learner knows the wide prior and no market: 512 markets, weighted by their likelihood and refined "
         "where few are left, run twice. Two runs differ; the learner's AUC is twice that of their mean less the mean "
         "of theirs, which removes the loss by noise to first order, and his Brier score the mean product of their "
         "errors, which removes it wholly. Intervals are of paths, drawn whole. The first seed is the shipped filter. "

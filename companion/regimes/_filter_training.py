@@ -171,20 +171,11 @@ def train_filter(
 
 def calibrated(model: MarketMamba, fresh: Lessons) -> MarketMamba:
     """The model with Platt's calibration on paths that it has not seen folded into its head, in place."""
-    return folded(model, calibration_of(model, fresh, warm_up=_WARM_UP))
-
-
-def calibration_of(model: MarketMamba, fresh: Lessons, *, warm_up: int) -> PlattCalibration:
-    """Platt's calibration of the model's log-odds on paths of known regimes, after the warm-up."""
-    log_odds = forecasts(model, fresh.log_returns)[:, warm_up:, 0]
-    return PlattCalibration.fit(log_odds, fresh.regime[:, warm_up:])
-
-
-@torch.no_grad()
-def folded(model: MarketMamba, platt: PlattCalibration) -> MarketMamba:
-    """The model with a calibration folded into its head, in place: its log-odds are the calibrated ones."""
-    model.head.weight.mul_(platt.slope)
-    model.head.bias.mul_(platt.slope).add_(platt.intercept)
+    log_odds = forecasts(model, fresh.log_returns)[:, _WARM_UP:, 0]
+    platt = PlattCalibration.fit(log_odds, fresh.regime[:, _WARM_UP:])
+    with torch.no_grad():
+        model.head.weight.mul_(platt.slope)
+        model.head.bias.mul_(platt.slope).add_(platt.intercept)
     return model
 
 

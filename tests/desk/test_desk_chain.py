@@ -121,24 +121,21 @@ def printed():
     return code
 
 
-@pytest.mark.parametrize("page", ["README.md", "book/api.md"])
 @pytest.mark.parametrize("daily", [0.001, 0.03])
-def test_the_lines_for_another_scale_read_a_bond_and_a_share(page, daily):
-    """As printed: two regimes whose volatilities are as 1 to 3, in spells of 150 days, are called as two."""
+def test_the_printed_lines_read_a_bond_and_a_share(daily, tmp_path, monkeypatch):
+    """Two regimes whose volatilities are as 1 to 3, in spells of 150 days, are called as two."""
     truth = np.arange(1500) // 150 % 2
     returns = daily * np.where(truth, 1.5, 0.5) * np.random.default_rng(0).standard_normal(1500)
-    close = 100.0 * np.exp(np.cumsum(returns))
-    bars = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), close))
-    bars.index = pd.bdate_range("2001-01-01", periods=1500, name="date")
-    pattern = r"`(from companion\.regimes [^`]*|detector = EwmaKMeans[^`]*|desk = Desk\([^`]*)`"
-    lines = re.findall(pattern, (ROOT / page).read_text(encoding="utf-8"))
-    assert len(lines) == 3
-    imports = [line for line in printed().splitlines() if line.startswith("from ")]
-    names = {"bars": bars, "sizing": SIZING, "share": InstrumentRules(2, Decimal("0.01"))}
-    exec("\n".join([*imports, *lines]), names)
-    made = names["desk"].run(bars, equity=EQUITY)[-250:]
+    close = pd.Series(100.0 * np.exp(np.cumsum(returns)), pd.bdate_range("2001-01-01", periods=1500, name="date"))
+    pd.DataFrame({name: close for name in ("open", "high", "low", "close")}).to_csv(tmp_path / "prices.csv")
+    monkeypatch.chdir(tmp_path)
+    lines, names = printed().splitlines(), {}
+    assert lines[-1].startswith("print(desk.run(bars")
+    exec("\n".join(lines[:-1]), names)
+    made = names["desk"].run(names["bars"], equity=EQUITY)[-600:]
     assert not any("another scale" in reason for decision in made for reason in decision.reasons)
-    assert np.mean([decision.regime for decision in made]) == pytest.approx(truth[-250:].mean(), abs=0.1)
+    assert np.mean([decision.regime for decision in made]) == pytest.approx(truth[-600:].mean(), abs=0.2)
+    assert np.mean([decision.regime == regime for decision, regime in zip(made, truth[-600:], strict=True)]) > 0.75
     assert any(decision.quantity for decision in made)
 
 

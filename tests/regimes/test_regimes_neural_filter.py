@@ -102,7 +102,7 @@ def test_calibration_is_folded_into_the_head():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"market": "moon"}, "market must be one of equity_index, universal, got 'moon'"),
+        ({"market": "moon"}, "market must be one of equity_index, universal, scale_free, got 'moon'"),
         ({"n_bars": 63}, "n_bars must be at least 64, got 63"),
         ({"n_paths": 0}, "n_paths must be at least 1, got 0"),
         ({"training": TrainConfig(length=64)}, "training must have the target 'labels', got"),
@@ -224,7 +224,7 @@ def test_fit_without_labels_keeps_the_network_and_with_them_learns(held_out):
 
 def test_what_is_not_a_filter_is_refused(held_out):
     with pytest.raises(
-        ValueError, match="name must be one of the shipped filters equity_index, universal, got 'nasdaq'"
+        ValueError, match="name must be one of the shipped filters equity_index, scale_free, universal, got 'nasdaq'"
     ):
         NeuralRegimeFilter.load_pretrained("nasdaq")
     for call in (NeuralRegimeFilter.from_network, lambda model: NeuralRegimeFilter(model).fit(held_out[0])):
