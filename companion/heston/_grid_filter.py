@@ -92,7 +92,7 @@ class GridFilter:
             fill_nodes(params[k], dt, late, self._spacing[k], *rows)
         self._nodes = first, share, mean, precision
         self._transition = np.ascontiguousarray(market.transition)
-        self._law = self._transition, params[:, 0].copy(), dt, market.jump_rate, market.jump_size
+        self._drift, self._dt, self._jumps = params[:, 0].copy(), dt, (market.jump_rate, market.jump_size)
         self._weight, self._before = np.zeros(shape), np.zeros(shape)
         self._start(np.sqrt(params[:, 5]), market.stationary)
 
@@ -121,7 +121,10 @@ class GridFilter:
             *self._nodes,
             self._n_nodes,
             self._spacing,
-            *self._law,
+            self._transition,
+            self._drift,
+            self._dt,
+            *self._jumps,
             probability,
             log_likelihood,
         )

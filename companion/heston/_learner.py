@@ -21,9 +21,10 @@ doi:10.1111/rssb.12475. Cotter, Roberts, Stuart and White (2013), "MCMC Methods 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,8 +46,12 @@ STEPS = (0.3, 0.6, 1.0)
 """Lengths of a step of the chain, from a small one to a fresh draw from the normal law that fits the population."""
 LOOK, FIRST_LOOK, EARLY = 20, 5, 100
 """Bars between two looks at the weights; fewer in the first hundred, where the likelihood narrows fast."""
-RIDGE, WIDER = 1e-2, 1.3
-SHARE_FITTED, FEW = 0.5, 3
+SHARE_FITTED = 0.5
+"""Of the steps; they go by the law that fits the population. The others draw few coordinates anew from the prior, about
+`FEW`, which keeps wide what the returns say little of."""
+FEW = 3
+WIDER, RIDGE = 1.3, 1e-2
+"""The fitted law is wider than the population, by a factor and by a variance: too narrow it could never widen again."""
 
 
 class Prior(Protocol):
@@ -149,7 +154,9 @@ def _looks(n_bars: int) -> list[slice]:
 class _Population:
     """Weighted markets at one bar, each with the filter that knows it."""
 
-    def __init__(self, filter_of, n_markets: int, n_coordinates: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, filter_of: Callable[[Array], GridFilter], n_markets: int, n_coordinates: int, rng: np.random.Generator
+    ) -> None:
         self.filter_of, self.rng = filter_of, rng
         self.z = rng.standard_normal((n_markets, n_coordinates))
         self.filters = [filter_of(z) for z in self.z]
@@ -195,7 +202,7 @@ class _Population:
         self.weight = np.full(len(members), 1 / len(members))
 
     def _moved(
-        self, member: tuple[Array, GridFilter, float], mean: Array, root: Array, past: Array
+        self, member: tuple[Array, GridFilter, float], mean: Array, root: NDArray[Any], past: Array
     ) -> tuple[Array, GridFilter, float]:
         """The next member of a chain: by Metropolis and Hastings, with steps that keep the fitted normal law."""
         z, _, log_likelihood = member
@@ -213,7 +220,7 @@ class _Population:
         return (proposed, each, value) if accepted else member
 
 
-def _excess(z: Array, mean: Array, root: Array) -> float:
+def _excess(z: Array, mean: Array, root: NDArray[Any]) -> float:
     """Log density of the standard normal prior over that of the fitted normal law, up to a constant."""
     standard = solve_triangular(root, z - mean, lower=True)
     return float(0.5 * (standard @ standard - z @ z))

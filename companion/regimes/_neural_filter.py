@@ -67,10 +67,10 @@ class NeuralRegimeFilter(RegimeFilter):
         name : {"equity_index", "universal", "scale_free"}
             Trained on the book's base market; on daily markets of stock indices drawn by
             `RegimeSwitchingHeston.random`; or on markets of any scale and any bar, drawn by
-            `companion.heston.WidePrior`. The last two infer the market's parameters from the past as they go. "scale_free" reads returns in units of
-            their own slow scale (``companion.mamba._scale``): returns × c give the same probabilities, and every scale
-            is known. Where "universal" knows the scale, it knows more: the level of volatility tells a slow chaos from
-            a calm.
+            `companion.heston.WidePrior`. The last two infer the market's parameters from the past as they go.
+            "scale_free" reads returns in units of their own slow scale (``companion.mamba._scale``): returns × c give
+            the same probabilities, and every scale is known. Where "universal" knows the scale, it knows more: the
+            level of volatility tells a slow chaos from a calm.
         **settings
             `enter_chaos`, `leave_chaos` and `warm_up`; "scale_free" has levels of its own, .5 and .25.
 

@@ -127,7 +127,7 @@ def test_the_printed_lines_read_a_bond_and_a_share(daily, tmp_path, monkeypatch)
     truth = np.arange(1500) // 150 % 2
     returns = daily * np.where(truth, 1.5, 0.5) * np.random.default_rng(0).standard_normal(1500)
     close = pd.Series(100.0 * np.exp(np.cumsum(returns)), pd.bdate_range("2001-01-01", periods=1500, name="date"))
-    pd.DataFrame({name: close for name in ("open", "high", "low", "close")}).to_csv(tmp_path / "prices.csv")
+    pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), close)).to_csv(tmp_path / "prices.csv")
     monkeypatch.chdir(tmp_path)
     lines, names = printed().splitlines(), {}
     assert lines[-1].startswith("print(desk.run(bars")
