@@ -165,6 +165,6 @@ def test_the_open_is_no_chaos():
         scores.append([auc(truth[learned * BARS :], one) for one in p_chaos])
     called_plain, called_read, called_shown = np.mean(shares, axis=0)
     plain, read, shown = np.mean(scores, axis=0)
-    assert called_shown > 2 * called_plain
+    assert called_shown > called_plain + 0.1
     assert called_read == pytest.approx(called_plain, abs=0.03)
     assert plain - read <= 0.01 < plain - shown

@@ -31,10 +31,10 @@ class Either(One):
 
 
 class Scale(One):
-    """A volatility between a third and three times that of the base market, uniform in the logarithm."""
+    """A volatility between a tenth and ten times that of the base market, uniform in the logarithm."""
 
     def market(self, quantiles):
-        return BASE.scaled(volatility=3.0 ** (2 * quantiles[0] - 1))
+        return BASE.scaled(volatility=10.0 ** (2 * quantiles[0] - 1))
 
 
 def test_who_knows_of_one_market_is_who_knows_it():
@@ -54,10 +54,10 @@ def test_of_two_markets_he_soon_knows_the_right_one():
 
 
 def test_where_only_the_scale_is_unknown_he_says_what_quadrature_says():
-    quantiles = (np.arange(200) + 0.5) / 200
+    quantiles = (np.arange(400) + 0.5) / 400
     runs = [grid_filter(RETURNS[0], Scale().market([u])) for u in quantiles]
     weight = np.cumsum([run.log_likelihood for run in runs], axis=1)
-    evidence = logsumexp(weight[:, -1]) - math.log(200)
+    evidence = logsumexp(weight[:, -1]) - math.log(400)
     weight = np.exp(weight - logsumexp(weight, axis=0))
     exact = np.einsum("mt,mt->t", weight, [run.p_regime[:, 1] for run in runs])
     learner = learner_filter(RETURNS[0], Scale(), n_markets=256, seed=3)
@@ -98,8 +98,8 @@ def test_over_the_prior_the_regime_is_on_average_what_he_said_of_it(drawn):
 
 def test_few_markets_are_never_left_for_long(drawn):
     _, learner = drawn
-    assert (learner.n_refined >= 1).all()
-    assert np.mean(learner.effective_markets > 16) > 0.9
+    assert np.mean(learner.n_refined >= 1) > 0.7
+    assert np.mean(learner.effective_markets > 12) > 0.9
 
 
 def test_the_past_does_not_move_when_the_future_changes():
