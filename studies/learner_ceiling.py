@@ -24,7 +24,8 @@ from studies._study import main as run_as_program
 Floats = NDArray[np.float64]
 
 MARKETS = {"wide prior": 131_201, "equity_index": 131_202, "fast_reverting": 131_203, "slow_reverting": 131_204}
-"""Kinds of markets, and the seeds of their paths; nothing was chosen by a score on these paths."""
+"""Kinds of markets, and the seeds of their paths. No score on them had a part in how the filter was trained. The number
+of the learner's markets was raised after 256, tried on some of these paths, had left two runs too far apart."""
 FAMILIES = {
     "slow reversion": lambda market: market.regimes[0].kappa < 60**0.5,
     "fast reversion": lambda market: market.regimes[0].kappa >= 60**0.5,

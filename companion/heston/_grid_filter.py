@@ -6,7 +6,7 @@ hundredth in probability and, more to the point, by several units of log likelih
 grid carries it (Kitagawa 1987): about a hundred nodes a regime, some microseconds a bar, the same answer every time.
 
 It sees a bar from its two ends only, where the market has `substeps` in between: on the book's markets it differs from
-20,000 particles by about .01 in probability and by less than 2 of some 8,000 in log likelihood.
+20,000 particles by .01 to .02 in probability and by less than 2 of some 8,000 in log likelihood.
 
 References
 ----------
