@@ -15,7 +15,8 @@ from companion.evaluation import auc, expected_calibration_error
 from companion.evaluation._intervals import percentile_interval
 from companion.heston import RegimeSwitchingHeston, WidePrior, grid_filter, learner_filter
 from companion.mamba import MarketMambaConfig, TrainConfig
-from companion.regimes import NeuralRegimeFilter
+from companion.mamba._scale import rescaled
+from companion.regimes import EwmaKMeans, NeuralRegimeFilter
 from companion.regimes._filter_training import RECIPES, FilterRecipe
 from studies._filters import filter_file, trained_filter
 from studies._study import Report, Row, Study
@@ -40,6 +41,13 @@ FAMILIES = {
 LEARNER = 131_300
 """Seed of the learner's markets."""
 SCALE_FREE = "scale_free"
+DEVELOPMENT = 131_299
+"""Seed of the paths on which a moving average of squared returns finds its best half-life."""
+HALF_LIVES = (4, 6, 8, 10, 14, 20, 28, 40, 56, 80)
+SLOW = RECIPES[SCALE_FREE].training.model.scale_half_life
+TOLD, OWN_UNITS = "EWMA, told its market", "EWMA, own units"
+"""The simplest rival: with the half-life and the unit that are best on other paths of the same market, or told nothing:
+in units of the same slow scale that the scale-free filter has, with the half-life that is best over the prior."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ class CeilingConfig:
     training_seeds: tuple[int, ...] = (0, 1)
     n_paths: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(MARKETS, 16) | {"wide prior": 32})
     n_bars: int = 2500
+    n_development: int = 40
     first_bars: tuple[int, ...] = (300, 1500)
     n_markets: int = 512
     n_runs: int = 2
@@ -58,7 +67,8 @@ class CeilingConfig:
 
     def record(self) -> dict[str, Any]:
         """Everything the result depends on but the code, as JSON types."""
-        return recorded(self) | {"test_seeds": MARKETS, "learner_seed": LEARNER}
+        seeds = {"test_seeds": MARKETS, "learner_seed": LEARNER, "development_seed": DEVELOPMENT}
+        return recorded(self) | seeds | {"half_lives": list(HALF_LIVES)}
 
 
 _TINY_RECIPE = FilterRecipe(
@@ -76,7 +86,7 @@ _TINY_RECIPE = FilterRecipe(
     ),
     40,
 )
-TINY = CeilingConfig(_TINY_RECIPE, (0,), dict.fromkeys(MARKETS, 3), 600, (100, 300), 16, 2, 2.0, 20)
+TINY = CeilingConfig(_TINY_RECIPE, (0,), dict.fromkeys(MARKETS, 3), 600, 3, (100, 300), 16, 2, 2.0, 20)
 """Sizes that only show that it runs."""
 
 
@@ -100,12 +110,14 @@ def learner_ceiling(tiny: bool = False) -> Study:
         "where few are left, run twice. Two runs differ; the learner's AUC is twice that of their mean less the mean "
         "of theirs, which removes the loss by noise to first order, and his Brier score the mean product of their "
         "errors, which removes it wholly. Intervals are of paths, drawn whole. The first seed is the shipped filter. "
-        "The universal filter, which knows daily index returns, is shown where the scale is one it knows.",
+        "The universal filter, which knows daily index returns, is shown where the scale is one it knows. Two moving "
+        "averages of squared returns stand beside: half-life and calibration are from other, labeled paths.",
         cost="about an hour for the paths on two cores, and half an hour on one for each of two filters",
         columns={
             "market": "kind of market, or a part of the wide prior",
             "first_bar": "from which on it is scored",
-            "reader": "`learner`, `knowing` (of the market), or a filter and the seed of its training",
+            "reader": "`learner` as if without noise, one run of his or the mean of all as they are, `knowing` (of the "
+            "market), a filter and the seed of its training, or a moving average (`EWMA`)",
             "n_paths": "scored",
             "auc": "of P(chaos) against the true regime, all paths together",
             "auc_low": "lower end of its 95 % interval",
@@ -153,15 +165,23 @@ def _run(kind: str, config: CeilingConfig, work: Path, report: Report) -> list[R
         f"{SCALE_FREE} {seed}": trained_filter(SCALE_FREE, seed, config.recipe, work, report)
         for seed in config.training_seeds
     }
+    averages = {OWN_UNITS: _best_average("wide prior", config)}
     if kind != "wide prior":
         filters["universal"] = NeuralRegimeFilter.load_pretrained("universal")
+        averages[TOLD] = _best_average(kind, config)
     reads = []
     for number in range(config.n_paths[kind]):
         report(kind, number, config.n_paths[kind])
         reads.append(read_path(kind, number, config, work))
     path = PathRead(*(np.array(part) for part in zip(*reads, strict=True)))
-    said = {"learner": path.learner.swapaxes(0, 1), "knowing": path.knowing[None]}
+    runs = path.learner.swapaxes(0, 1)
+    said = {"learner": runs, "learner, one run": runs[:1], "learner, all runs": runs.mean(axis=0)[None]}
+    said["knowing"] = path.knowing[None]
     said |= {name: each.predict_proba(path.log_returns)[None, ..., 1] for name, each in filters.items()}
+    said |= {
+        name: average.predict_proba(_in_units(path.log_returns, name))[None, ..., 1]
+        for name, average in averages.items()
+    }
     parts = {kind: np.ones(len(reads), bool)}
     if kind == "wide prior":
         markets = [market_of(kind, number)[0] for number in range(len(reads))]
@@ -173,6 +193,21 @@ def _run(kind: str, config: CeilingConfig, work: Path, report: Report) -> list[R
             if np.unique(truth).size == 2:  # a part of few short paths may lack one
                 rows += [{"market": name, "first_bar": first} | row for row in _scores(truth, readings, config)]
     return rows
+
+
+def _best_average(kind: str, config: CeilingConfig) -> EwmaKMeans:
+    """The moving average of the half-life that is best on labeled paths of the kind, and calibrated on them."""
+    law = WidePrior() if kind == "wide prior" else getattr(RegimeSwitchingHeston, kind)()
+    paths = law.simulate(n_paths=config.n_development, n_steps=config.n_bars, seed=DEVELOPMENT)
+    returns, regime = _in_units(paths.log_returns, OWN_UNITS if kind == "wide prior" else TOLD), paths.regime[:, 1:]
+    averages = [EwmaKMeans(half_life=half_life).fit(returns, regime) for half_life in HALF_LIVES]
+    first = config.first_bars[0]
+    return max(averages, key=lambda each: auc(regime[:, first:], each.predict_proba(returns)[:, first:, 1]))
+
+
+def _in_units(log_returns: Floats, average: str) -> Floats:
+    """What a moving average reads."""
+    return 0.01 * rescaled(log_returns, SLOW) if average == OWN_UNITS else log_returns
 
 
 def _scores(truth: NDArray[np.int8], said: Mapping[str, Floats], config: CeilingConfig) -> list[Row]:

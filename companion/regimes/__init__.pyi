@@ -1,4 +1,5 @@
 from ._ceiling import BayesCeiling as BayesCeiling
+from ._ceiling import BayesLearner as BayesLearner
 from ._confidence import PlattCalibration as PlattCalibration
 from ._confidence import get_regime_confidence as get_regime_confidence
 from ._detector import RegimeDetector as RegimeDetector

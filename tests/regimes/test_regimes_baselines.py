@@ -8,11 +8,12 @@ from jumpmodels.jump import JumpModel
 from sklearn.linear_model import LinearRegression
 
 from companion.evaluation import auc
-from companion.heston import RegimeSwitchingHeston, bayes_filter
+from companion.heston import RegimeSwitchingHeston, WidePrior, bayes_filter, grid_filter, learner_filter
 from companion.regimes import (
     ENTER_CHAOS,
     LEAVE_CHAOS,
     BayesCeiling,
+    BayesLearner,
     EwmaKMeans,
     HarKMeans,
     JumpModelFilter,
@@ -154,3 +155,50 @@ def test_the_ceiling_says_what_it_can_not_do():
     with pytest.raises(ValueError, match="market must have two regimes to tell apart, got 3"):
         BayesCeiling(three)
     assert not hasattr(BayesCeiling(BASE), "update")  # it reads whole paths: it is no detector
+
+
+LEARNER = BayesLearner(n_markets=16, n_runs=3, seed=2)
+
+
+def test_the_learner_is_the_mean_of_its_runs_and_never_looks_ahead(market):
+    returns = market[0][:2, :90]
+    assert LEARNER.fit(returns) is LEARNER
+    probability = LEARNER.predict_proba(returns)
+    runs = learner_filter(np.repeat(returns, 3, axis=0), WidePrior(), n_markets=16, seed=2).p_regime
+    np.testing.assert_allclose(probability, (runs[[0, 3]] + runs[[1, 4]] + runs[[2, 5]]) / 3, rtol=1e-12)
+    np.testing.assert_array_equal(LEARNER.predict_proba(returns[:, :57]), probability[:, :57])
+    held = hysteresis(probability[..., 1], enter_chaos=0.5, leave_chaos=0.25)
+    np.testing.assert_array_equal(LEARNER.predict(returns), held)
+    assert LEARNER.predict_proba(returns[0]).shape == (90, 2)
+
+
+def test_the_learner_of_one_market_is_the_observer_who_knows_it(market):
+    class Known:
+        n_coordinates = 1
+
+        def market(self, quantiles):
+            return BASE
+
+    returns = market[0][0, :150]
+    known = BayesLearner(Known(), n_markets=16, n_runs=1).predict_proba(returns)
+    np.testing.assert_allclose(known, grid_filter(returns, BASE).p_regime, rtol=1e-9, atol=1e-12)
+
+
+def test_the_learner_says_what_it_can_not_do():
+    with pytest.raises(ValueError, match="n_runs must be a positive integer, got 0"):
+        BayesLearner(n_runs=0)
+    with pytest.raises(ValueError, match="n_markets must be a multiple of 4"):
+        BayesLearner(n_markets=18).predict_proba([0.0, 0.1])
+    with pytest.raises(ValueError, match=r"X\[1\] must be a log return, .* got nan"):
+        LEARNER.fit([0.0, np.nan])
+    with pytest.raises(ValueError, match="enter_chaos and leave_chaos must satisfy"):
+        BayesLearner(enter_chaos=0.1, leave_chaos=0.2)
+
+    class Three:
+        n_coordinates = 1
+
+        def market(self, quantiles):
+            return RegimeSwitchingHeston((*BASE.regimes, BASE.regimes[1]), np.full((3, 3), 1 / 3))
+
+    with pytest.raises(ValueError, match="prior must draw markets of two regimes to tell apart, got 3"):
+        BayesLearner(Three(), n_markets=16, n_runs=1).predict_proba([0.0, 0.1])

@@ -14,7 +14,7 @@ from studies import learner_ceiling as module
 from studies._study import run_study
 from studies.learner_ceiling import FAMILIES, MARKETS, TINY, CeilingConfig, learner_ceiling
 
-READERS = {"learner", "knowing", "scale_free 0"}
+READERS = {"learner", "learner, one run", "learner, all runs", "knowing", "scale_free 0", "EWMA, own units"}
 
 
 def test_a_killed_study_keeps_its_paths_and_gives_the_same_rows(tmp_path):
@@ -35,7 +35,7 @@ def test_a_killed_study_keeps_its_paths_and_gives_the_same_rows(tmp_path):
     rows = again["rows"]
     assert {row["market"] for row in rows} >= set(MARKETS)
     whole = [row["reader"] for row in rows if (row["market"], row["first_bar"]) == ("equity_index", 100)]
-    assert set(whole) == READERS | {"universal"}
+    assert set(whole) == READERS | {"universal", "EWMA, told its market"}
     for row in rows:
         assert row["auc_low"] <= row["auc_high"]
         if row["reader"] == "learner":
@@ -83,5 +83,7 @@ def test_the_stored_table_is_whole_and_in_the_order_of_what_they_know():
         value = rows.set_index("reader")["auc"]
         assert {f"scale_free {seed}" for seed in config.training_seeds} <= set(value.index), (market, first)
         assert value["knowing"] > value["scale_free 0"]
+        # who is told nothing: Bayes' rule, its approximation, the simplest rival
+        assert value["learner, all runs"] > value["scale_free 0"] > value["EWMA, own units"], (market, first)
     assert set(scores["market"]) == {*MARKETS, *FAMILIES}
     assert np.isfinite(scores.select_dtypes("number")).all(axis=None)
