@@ -22,6 +22,10 @@ FORGOTTEN, MOST_WARM_UP = 1e-6, 20_000
 MOST_GROWTH = 1e-6
 
 
+class GarchNotFittedError(ValueError):
+    """A series on which the optimizer finds no maximum, or one that is no stationary model."""
+
+
 @dataclass(frozen=True)
 class GarchFit:
     """A GARCH(1, 1) or GJR-GARCH(1, 1) model of a series, as fitted.
@@ -146,7 +150,7 @@ def fit_garch(series: ArrayLike, *, asymmetric: bool = False) -> GarchFit:
     scale = float(returns.std())
     result = _maximum(returns / scale, asymmetric)
     if result is None:
-        raise ValueError(
+        raise GarchNotFittedError(
             f"series must let {name} converge, got {len(returns)} points on which the optimizer finds no maximum of "
             f"the likelihood"
         )
@@ -162,7 +166,7 @@ def fit_garch(series: ArrayLike, *, asymmetric: bool = False) -> GarchFit:
         log_likelihood=float(result.loglikelihood) - len(returns) * math.log(scale),
     )
     if not fit.growth < MOST_GROWTH:
-        raise ValueError(
+        raise GarchNotFittedError(
             f"series must let {name} be stationary, got {len(returns)} points by which its variance grows by "
             f"{fit.growth:.2g} a step"
         )

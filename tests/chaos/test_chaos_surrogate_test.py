@@ -19,6 +19,8 @@ from companion.chaos import (
     surrogate_test,
     surrogates,
 )
+from companion.chaos._garch_surrogates import GarchNotFittedError
+from companion.chaos._surrogate_test import MOST_REDRAWS
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 P_VALUES = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=30)
@@ -122,6 +124,50 @@ def test_the_table_is_that_of_the_values_and_one_draw_serves_all_statistics():
     assert test.endpoints == endpoint_mismatch(series)
 
 
+def test_a_pivot_is_the_statistic_in_standard_deviations_of_surrogates_of_the_same_series():
+    series, rng = _autoregression(120), np.random.default_rng(8)
+    test = surrogate_test(series, {"asymmetry": _asymmetry}, null="phase", n_surrogates=19, n_pivot=9, seed=8)
+    drawn = surrogates(series, null="phase", n_surrogates=19, seed=rng)
+    pivots = []
+    for one in (series, *drawn):
+        others = [_asymmetry(each) for each in surrogates(one, null="phase", n_surrogates=9, seed=rng)]
+        pivots.append((_asymmetry(one) - np.mean(others)) / np.std(others, ddof=1))
+    np.testing.assert_allclose([test.table.loc[0, "observed"], *test.values["asymmetry"]], pivots, rtol=1e-12)
+    assert test.table.loc[0, "p"] == rank_p_value(pivots[0], pivots[1:])
+
+
+def test_a_surrogate_that_no_model_fits_is_drawn_again():
+    series, rng = _autoregression(300), np.random.default_rng(3)
+    drawn = [
+        *surrogates(series, null="garch", n_surrogates=19, seed=rng),
+        *surrogates(series, null="garch", n_surrogates=1, seed=rng),
+    ]
+
+    def choosy(one):
+        if np.array_equal(one, drawn[4]):
+            raise GarchNotFittedError("series must let GARCH(1, 1) converge")
+        return _dependence(one)
+
+    test = surrogate_test(series, {"choosy": choosy}, null="garch", n_surrogates=19, seed=3)
+    np.testing.assert_array_equal(
+        test.values["choosy"], [_dependence(drawn[i]) for i in (*range(4), 19, *range(5, 19))]
+    )
+
+
+def test_where_no_surrogate_can_be_fitted_the_test_says_so_after_some():
+    series, calls = _autoregression(300), []
+
+    def refuse(one):
+        calls.append(one)
+        if len(calls) == 1:
+            return 0.0
+        raise GarchNotFittedError("series must let GARCH(1, 1) converge")
+
+    with pytest.raises(GarchNotFittedError, match="converge"):
+        surrogate_test(series, {"refuse": refuse}, null="garch", n_surrogates=19, seed=3)
+    assert len(calls) == MOST_REDRAWS + 2
+
+
 def test_a_series_that_rises_slowly_and_falls_at_once_is_found_and_its_mirror_image_as_well():
     shocks = np.random.default_rng(0).exponential(size=600)
     series = lfilter([1.0], [1.0, -0.8], shocks)[100:]
@@ -205,6 +251,12 @@ def test_the_same_seed_gives_the_same_bits_twice():
     ("change", "message"),
     [
         ({"n_surrogates": 18}, r"n_surrogates must be at least 19, or p never reaches 0.05, got 18"),
+        ({"n_pivot": 8}, r"n_pivot must be 0 or at least 9, for a standard deviation, got 8"),
+        ({"n_pivot": -1}, r"n_pivot must be"),
+        (
+            {"n_pivot": 9, "statistics": {"largest": np.max}},
+            r"statistics\['largest'\] must vary, or n_pivot be 0: all surrogates of the series share a value",
+        ),
         ({"alternative": "both"}, r"alternative must be one of two-sided, greater, less, got 'both'"),
         ({"statistics": {}}, r"statistics must map at least one name to a function of a series, got \{\}"),
         ({"statistics": _dependence}, r"statistics must map at least one name to a function of a series"),
