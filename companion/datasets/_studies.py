@@ -29,7 +29,8 @@ def load_study(name: str) -> pd.DataFrame:
     name : str
         ``"filter_scores"`` (how near the amortized Bayes filter comes to the best possible observer),
         ``"hidden_coordinates"`` (a learned memory and the best delay vector, asked for what Lorenz hides),
-        ``"learner_ceiling"`` (how near the scale-free filter comes to the best learner),
+        ``"learner_ceiling"`` (how near the scale-free filter comes to the best learner), ``"real_regimes"`` (when two
+        indices and a share were in chaos, as the learner, the filter and two baselines say),
         ``"reconstruction_limits"`` (how noise, length and sampling break phase-space reconstruction),
         ``"surrogate_power"`` (how often the tests for nonlinearity, dependence and chaos reject, and when),
         ``"target_ablation"`` (which training target gives a latent that K-Means can split), ``"walk_forward_levels"``

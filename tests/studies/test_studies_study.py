@@ -15,6 +15,7 @@ from studies._study import Study, main, run_study
 from studies.filter_scores import filter_scores
 from studies.hidden_coordinates import hidden_coordinates
 from studies.learner_ceiling import learner_ceiling
+from studies.real_regimes import real_regimes
 from studies.reconstruction_limits import reconstruction_limits
 from studies.surrogate_power import surrogate_power
 from studies.target_ablation import target_ablation
@@ -27,6 +28,7 @@ STUDIES = {
         filter_scores,
         hidden_coordinates,
         learner_ceiling,
+        real_regimes,
         reconstruction_limits,
         surrogate_power,
         target_ablation,

@@ -16,6 +16,7 @@ SURROGATES = ("shuffle", "phase", "aaft", "iaaft", "garch", "gjr_garch")
 
 def expected_statistics(null):
     named = {"bds": [f"BDS, dimension {m}" for m in BDS_DIMENSIONS], "zero_one": ["K of the 0-1 test"]}
+    named["bds, garch"] = [f"BDS of residuals, dimension {m}" for m in BDS_DIMENSIONS]
     return named.get(null, list(STATISTICS))
 
 
@@ -107,9 +108,9 @@ def test_the_stored_table_is_what_the_study_finds_today(table, tmp_path):
 
 
 def test_what_the_chapters_may_say_of_sizes(table):
-    """Inside: shuffles but for one cell in ten, Fourier surrogates of Gaussian series whose ends meet, all GARCH ones
-    but those of the correlation sum, BDS but on GARCH residuals. Not inside: AAFT and IAAFT of a volatility, unless
-    IAAFT is of its normal scores."""
+    """Inside: shuffles but for one cell in ten, Fourier surrogates of Gaussian series whose ends meet, IAAFT of normal
+    scores, GARCH but for the correlation sum, BDS but on GARCH residuals. What is not inside has a form that is: AAFT
+    of normal scores and GARCH with a pivot, BDS on GARCH residuals by the law over surrogates."""
     verdicts = table[table["verdict"] != "-"].set_index(["null", "process", "statistic"])["verdict"].sort_index()
 
     def not_inside(null, *processes):
@@ -131,6 +132,11 @@ def test_what_the_chapters_may_say_of_sizes(table):
         assert not_inside("iaaft", f"scores of {process}") == {}
     for null, processes in (("garch", ("GARCH", "GARCH, Student 6")), ("gjr_garch", ("GJR-GARCH",))):
         assert not_inside(null) == {(process, "correlation sum"): "too seldom" for process in processes}
+    matched = "scores of exp of AR(1), .95, ends matched"
+    assert set(not_inside("aaft", matched).values()) == {"too often"}
+    assert not_inside("aaft, pivoted", matched) == {}
+    for null in ("garch, pivoted", "gjr_garch, pivoted", "bds, garch"):
+        assert not_inside(null) == {}
     assert set(not_inside("bds")) == {("residuals of GARCH", f"BDS, dimension {m}") for m in (3, 5)}
     assert set(not_inside("bds").values()) == {"too seldom"}
 
