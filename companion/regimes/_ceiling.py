@@ -74,9 +74,9 @@ class BayesLearner:
 
     It reads whole paths, so it is no detector: there is nothing to fit, and no answer bar by bar. On ten years of days
     it takes 40 ms a bar with the default sizes, and more on longer paths; the network that approximates it,
-    ``NeuralRegimeFilter.load_pretrained("scale_free")``, takes less than a thousandth of that. How much each knows is
-    measured: on markets of the prior, ``companion.datasets.load_study("learner_ceiling")``; on real ones, where it is not
-    ahead, ``load_study("real_regimes")``.
+    ``NeuralRegimeFilter.load_pretrained("scale_free")``, takes less than a thousandth of that. How much each knows on
+    markets of the prior is measured, ``companion.datasets.load_study("learner_ceiling")``; on real ones the learner is
+    not ahead, ``load_study("real_regimes")``.
 
     Parameters
     ----------
