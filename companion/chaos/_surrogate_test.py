@@ -22,7 +22,7 @@ Statistic = Callable[[Floats], float]
 FEWEST_SURROGATES = 19
 #: Surrogates of a surrogate: from so few on their standard deviation is a yardstick.
 FEWEST_PIVOTS = 9
-#: Of long memory a third of the fits to surrogates may fail; ten in a row mean that the null has no place here.
+#: Near a persistence of 1 a fit to a surrogate may fail; ten in a row mean that the null has no place here.
 MOST_REDRAWS = 10
 
 
@@ -42,7 +42,7 @@ class SurrogateTest:
         (95 % of them lie between), ``z`` (how many of their standard deviations the observed value lies above their
         mean; nan if they are all equal), ``p`` (see `rank_p_value`), and ``p_holm``: p adjusted for the number of rows.
     values : dict of str to ndarray of shape (n_surrogates,)
-        Each statistic of each surrogate.
+        Each statistic of each surrogate; with `n_pivot` these, and `observed`, are pivots.
     spectrum_error : float or None
         Largest `companion.chaos.spectrum_error` of a surrogate, where the null is one that keeps the spectrum. Beside
         a large one a small p-value speaks of the spectrum, and not of the hypothesis.

@@ -81,7 +81,8 @@ class BayesLearner:
     Parameters
     ----------
     prior : optional
-        Law of markets of two regimes; by default `companion.heston.WidePrior`, any market at .01 to 5 % a bar.
+        Law of markets of two regimes; by default `companion.heston.WidePrior`, whose calm is .01 to 5 % a bar. Returns
+        of another size are refused: multiply them by a number.
     n_markets : int, default=512
         Markets that stand for all, a multiple of 4.
     n_runs : int, default=4
@@ -115,6 +116,8 @@ class BayesLearner:
         from companion.heston import WidePrior, learner_filter
 
         paths, single = as_paths(X)
+        if self.prior is None:
+            _check_scale(paths)
         prior = WidePrior() if self.prior is None else self.prior
         every = np.repeat(paths, self.n_runs, axis=0)
         run = learner_filter(every, prior, n_markets=self.n_markets, seed=self.seed)
@@ -127,3 +130,14 @@ class BayesLearner:
         """Regime per bar after hysteresis, 0 stable and 1 chaos, of the shape of X."""
         p_chaos = self.predict_proba(X)[..., 1]
         return hysteresis(p_chaos, enter_chaos=self.enter_chaos, leave_chaos=self.leave_chaos)
+
+
+def _check_scale(paths: Floats) -> None:
+    """Refuse returns of a size that no market of the wide prior has."""
+    low, high = 0.0001, 0.15
+    rms = np.sqrt(np.mean(paths**2, axis=1))
+    for path in np.flatnonzero((rms < low) | (rms > high)):
+        raise ValueError(
+            f"X must have a root mean square of {low:g} to {high:g} a bar, the volatilities of WidePrior, got "
+            f"{rms[path]:.3g} in path {path}: multiply the returns by a number, which changes no regime"
+        )

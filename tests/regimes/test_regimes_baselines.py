@@ -194,6 +194,10 @@ def test_the_learner_says_what_it_can_not_do():
     with pytest.raises(ValueError, match="enter_chaos and leave_chaos must satisfy"):
         BayesLearner(enter_chaos=0.1, leave_chaos=0.2)
 
+    for scale in (1e-4, 20.0):
+        with pytest.raises(ValueError, match=r"X must have a root mean square of 0\.0001 to 0\.15 a bar, .* in path 1"):
+            LEARNER.predict_proba([[0.01, -0.01], [0.01 * scale, -0.01 * scale]])
+
     class Three:
         n_coordinates = 1
 
