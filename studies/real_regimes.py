@@ -34,6 +34,8 @@ RATIOS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """Levels that are tried: where chaos is called, and what share of that level ends it."""
 MOST_QUIET_CALLED, MOST_FALSE_ALARMS = 0.25, 1.0
 """What the best levels may cost: share of the quiet bars, and false alarms in 252 bars."""
+MARGINS = {"S&P 500, weeks": 12}
+"""Bars around a crisis that count as part of it, where they are not 60."""
 WARM_UP = 250
 """Leading bars that are read and not scored."""
 
@@ -51,6 +53,7 @@ class RealConfig:
     def record(self) -> dict[str, Any]:
         """Everything the result depends on but the code, as JSON types."""
         levels = {"enter": ENTER, "ratios": RATIOS, "most": (MOST_QUIET_CALLED, MOST_FALSE_ALARMS), "warm_up": WARM_UP}
+        levels["margins"] = MARGINS
         return json.loads(json.dumps(asdict(self) | levels))
 
 
@@ -89,7 +92,7 @@ def real_regimes(tiny: bool = False) -> Study:
             "longest_last": "its last day",
             "answered": "of these",
             "median_lag": "bars from the start of a crisis to that of the spell that answers it",
-            "quiet_called": "share of the bars outside crises and the 60 bars around them that are called chaos",
+            "quiet_called": "share called chaos of the bars that are 60 days, or 12 weeks, away from every crisis",
             "false_alarms": "called spells that touch no crisis, in 252 quiet bars",
         },
         config=config.record(),
@@ -106,18 +109,18 @@ def _run(name: str, config: RealConfig, work: Path, report: Report) -> list[Row]
     network = NeuralRegimeFilter.load_pretrained("scale_free")
     said = {LEARNER: _learned(name, x, config, work), NETWORK: network.predict_proba(x)[:, 1]}
     said |= {reader: detector().fit(x).predict_proba(x)[:, 1] for reader, detector in FITTED.items()}
-    days = returns.index[WARM_UP:]
+    days, margin = returns.index[WARM_UP:], MARGINS.get(name, 60)
     crises = [c for c in CRISES if days[0].date() < c.start and c.end < days[-1].date()]
     common = {"series": name, "first": _day(days[0]), "last": _day(days[-1]), "n_bars": len(days)}
     common |= {"volatility": float(x.std()), "n_crises": len(crises)}
     rows: list[Row] = []
     for reader, p in said.items():
-        levels = {"best": _best_levels(p, returns.index, crises)}
+        levels = {"best": _best_levels(p, returns.index, crises, margin)}
         if reader not in FITTED:
             levels = {"shipped": (network.enter_chaos, network.leave_chaos)} | levels
         r = float(np.corrcoef(p[WARM_UP:], said[LEARNER][WARM_UP:])[0, 1])
         for which, (enter, leave) in levels.items():
-            scores = _scores(_called(p, enter, leave, returns.index), crises)
+            scores = _scores(_called(p, enter, leave, returns.index), crises, margin)
             chosen = {"reader": reader, "levels": which, "enter": enter, "leave": leave, "correlation": r}
             rows.append(common | chosen | scores)
     return rows
@@ -139,12 +142,12 @@ def _called(p: Floats, enter: float, leave: float, index: pd.Index) -> pd.Series
     return pd.Series(hysteresis(p, enter_chaos=enter, leave_chaos=leave), index=index).iloc[WARM_UP:]
 
 
-def _best_levels(p: Floats, index: pd.Index, crises: Sequence[Crisis]) -> tuple[float, float]:
+def _best_levels(p: Floats, index: pd.Index, crises: Sequence[Crisis], margin: int = 60) -> tuple[float, float]:
     """Those of the smallest median lag that can be afforded."""
     tried = []
     for enter in ENTER:
         for ratio in RATIOS:
-            scores = _scores(_called(p, enter, ratio * enter, index), crises)
+            scores = _scores(_called(p, enter, ratio * enter, index), crises, margin)
             dear = scores["quiet_called"] > MOST_QUIET_CALLED or scores["false_alarms"] > MOST_FALSE_ALARMS
             lag = np.inf if scores["median_lag"] is None else scores["median_lag"]
             tried.append((dear, -scores["answered"], lag, scores["quiet_called"], enter, ratio * enter))
@@ -152,8 +155,8 @@ def _best_levels(p: Floats, index: pd.Index, crises: Sequence[Crisis]) -> tuple[
     return enter, leave
 
 
-def _scores(calls: pd.Series, crises: Sequence[Crisis]) -> dict[str, Any]:
-    lags, between = detection_lags(calls, crises), alarms(calls, crises)
+def _scores(calls: pd.Series, crises: Sequence[Crisis], margin: int = 60) -> dict[str, Any]:
+    lags, between = detection_lags(calls, crises), alarms(calls, crises, margin=margin)
     starts = (calls.diff() != 0).cumsum()[calls == 1]
     longest = calls.index[:0] if starts.empty else starts.index[starts == starts.value_counts().idxmax()]
     return {
