@@ -55,7 +55,7 @@ class CeilingConfig:
     """How many paths of each of `MARKETS`, how finely they are filtered, and the network."""
 
     recipe: FilterRecipe = field(default_factory=lambda: RECIPES[SCALE_FREE])
-    training_seeds: tuple[int, ...] = (0, 1)
+    training_seeds: tuple[int, ...] = (0, 1, 2)
     n_paths: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(MARKETS, 16) | {"wide prior": 32})
     n_bars: int = 2500
     n_development: int = 40
@@ -105,14 +105,14 @@ def learner_ceiling(tiny: bool = False) -> Study:
     return Study(
         name="learner_ceiling",
         title="How near the scale-free filter comes to the best learner",
-        question="What share of what a learner can know does the scale-free filter know, over two training seeds?",
+        question="What share of what a learner can know does the scale-free filter know, over three training seeds?",
         how="The learner knows the wide prior and no market: 512 markets, weighted by their likelihood and refined "
         "where few are left, run twice. Two runs differ; the learner's AUC is twice that of their mean less the mean "
         "of theirs, which removes the loss by noise to first order, and his Brier score the mean product of their "
         "errors, which removes it wholly. Intervals are of paths, drawn whole. The first seed is the shipped filter. "
         "The universal filter, which knows daily index returns, is shown where the scale is one it knows. Two moving "
         "averages of squared returns stand beside: half-life and calibration are from other, labeled paths.",
-        cost="about an hour for the paths on two cores, and half an hour on one for each of two filters",
+        cost="about an hour for the paths on two cores, and half an hour on one for each of three filters",
         columns={
             "market": "kind of market, or a part of the wide prior",
             "first_bar": "from which on it is scored",
