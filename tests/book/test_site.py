@@ -31,7 +31,7 @@ from companion import plotting
 from companion.plotting._store import stored
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("request", "console", "figure", "math", "dark mode", "width", "alternative text", "heading")
+KINDS = ("request", "console", "figure", "math", "dark mode", "width", "equation", "alternative text", "heading")
 PATIENCE_MS = 600_000
 BOX = r"(?:Definition|Theorem|Proposition|Lemma|Algorithm|Exercise) \d+\.\d+"
 
@@ -141,6 +141,12 @@ WIDTH = """async () => {
   return root.scrollWidth > 390 ? [`the page is ${root.scrollWidth} px wide on a screen of 390`] : [];
 }"""
 
+# A reader who does not know that an equation scrolls does not see that its end is missing.
+EQUATIONS = """() => [...document.querySelectorAll("div.math")].filter(m => m.offsetHeight).flatMap(m => {
+  const over = Math.max(...[m, ...m.querySelectorAll("mjx-container")].map(e => e.scrollWidth - e.clientWidth));
+  return over > 1 ? [`${over} px of an equation are cut at 390: ${m.id || m.textContent.slice(0, 40)}`] : [];
+})"""
+
 
 def patient_page(browser: Browser, **options: Any) -> Page:
     """Open a page that waits as long as a slow machine needs: a limit ends what hangs, it measures nothing."""
@@ -181,6 +187,8 @@ def inspect(browser: Browser, base: str, path: str, *, closely: bool = True) -> 
         visit.add("dark mode", *page.evaluate(DARK))
         page.set_viewport_size({"width": 390, "height": 844})
         visit.add("width", *page.evaluate(WIDTH))
+        if path.startswith("notebooks/"):  # in the reference a docstring's equation may scroll
+            visit.add("equation", *page.evaluate(EQUATIONS))
     page.close()
     return visit
 
@@ -209,6 +217,11 @@ FAULTS = {
     "math": ('<span class="math">never typeset</span>', "never typeset"),
     "dark mode": ("<style>body { background: #fefefe !important }</style>", "background rgb(254, 254, 254)"),
     "width": ('<div style="width: 900px">wide</div>', "px wide on a screen of 390"),
+    "equation": (
+        '<div class="math" style="overflow: auto"><mjx-container><mjx-math style="display: block; width: 900px">x'
+        "</mjx-math></mjx-container></div>",
+        "of an equation are cut at 390",
+    ),
     "alternative text": ('<img src="../_static/logo.svg">', "image without alt"),
     "heading": ("<h2>fine</h2><h4>too deep</h4>", "h4 skips a level"),
 }
