@@ -78,4 +78,5 @@ def test_the_stored_table_is_whole():
     assert ((table["in_chaos"] > 0) & (table["in_chaos"] < 1)).all()
     best = table[table["levels"] == "best"]
     assert (best["quiet_called"] <= module.MOST_QUIET_CALLED).all()
+    assert (best["false_alarms"] <= module.MOST_FALSE_ALARMS).all()
     assert table.attrs["provenance"]["config"] == RealConfig().record()
