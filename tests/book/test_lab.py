@@ -1,6 +1,7 @@
 """The chapters as `make lab` opens them: nothing raw, nothing missing, no network, and prose that follows a new run.
 
-One JupyterLab and one Chromium serve all tests. A notebook with every fault is looked at, too: the search finds them.
+One JupyterLab, in one page of one Chromium, opens one notebook after another, as a reader does. A notebook with every
+fault is looked at, too: the search finds them.
 """
 
 import json
@@ -12,18 +13,21 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Request, ViewportSize
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 PATIENCE_S = 600
+VIEW: ViewportSize = {"width": 1280, "height": 900}
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 RECORD = "application/papermill.record/"
 
@@ -46,6 +50,9 @@ FAULTS_OF_TEXT = r"""() => {
 }"""
 SHOWN = """() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(c => [
   c.offsetHeight > 0, [...c.querySelectorAll('.jp-OutputArea-output')].filter(o => o.offsetHeight > 5).length])"""
+OPEN = """async (path) => {
+  await window.jupyterapp.commands.execute("docmanager:open", {path, factory: "Notebook"}); }"""
+CLOSE = "() => window.jupyterapp.shell.currentWidget.dispose()"  # whatever a test has changed is not asked about
 SIZE = """() => { const n = document.querySelector('.jp-WindowedPanel-inner');
   return [n.scrollHeight, n.textContent.length, document.querySelectorAll('.js-plotly-plot').length].join() }"""
 
@@ -142,14 +149,32 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
     pytest.fail(f"JupyterLab did not start: {log.read_text(encoding='utf-8')[-3000:]}")
 
 
-def opened(browser: Browser, lab: str, notebook: Path, outside: set[str]) -> Page:
-    """The notebook in JupyterLab, drawn to its end."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+@pytest.fixture(scope="module")
+def page(browser: Browser, lab: str) -> Iterator[Page]:
+    """JupyterLab in the browser, with no notebook open."""
+    page = browser.new_page(viewport=VIEW)
     page.set_default_timeout(1000 * PATIENCE_S)
-    local = re.compile(rf"(http|ws)://{re.escape(lab.partition('://')[2])}/|data:|blob:")
-    page.on("request", lambda request: local.match(request.url) or outside.add(request.url))
+    page.goto(f"{lab}/doc")
+    page.wait_for_function("window.jupyterapp?.shell")
+    page.evaluate("async () => { await window.jupyterapp.restored; }")
+    yield page
+    page.close()
+
+
+@contextmanager
+def opened(page: Page, notebook: Path) -> Iterator[set[str]]:
+    """The notebook in JupyterLab, drawn to its end; yields what was asked of the outside."""
+    outside: set[str] = set()
+    local = re.compile(rf"(http|ws)://{re.escape(urlsplit(page.url).netloc)}/|data:|blob:")
+
+    def on_request(request: Request) -> None:
+        if not local.match(request.url):
+            outside.add(request.url)
+
+    page.on("request", on_request)
+    page.set_viewport_size(VIEW)
+    page.evaluate(OPEN, notebook.name)
     n_cells = len(nbformat.read(notebook, as_version=4).cells)
-    page.goto(f"{lab}/doc/tree/{notebook.name}")
     page.wait_for_function(f"document.querySelectorAll('.jp-Notebook .jp-Cell').length >= {n_cells}")
     page.wait_for_function(
         "document.querySelectorAll('.jp-MarkdownCell :is(.myst, .jp-RenderedMarkdown)').length"
@@ -157,13 +182,15 @@ def opened(browser: Browser, lab: str, notebook: Path, outside: set[str]) -> Pag
     )
     # Figures are drawn when in view, so the view is made as high as the chapter.
     height = page.evaluate("document.querySelector('.jp-WindowedPanel-inner').scrollHeight")
-    page.set_viewport_size({"width": 1280, "height": min(height + 300, 60_000)})
+    page.set_viewport_size({"width": VIEW["width"], "height": min(height + 300, 60_000)})
     before, same = "", 0
     while same < 2:
         now = page.evaluate(SIZE)
         same, before = (same + 1 if now == before else 0), now
         page.wait_for_timeout(500)
-    return page
+    yield outside
+    page.remove_listener("request", on_request)
+    page.evaluate(CLOSE)
 
 
 def faults(page: Page, notebook: Path, outside: set[str]) -> list[str]:
@@ -177,33 +204,32 @@ def faults(page: Page, notebook: Path, outside: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_a_chapter_is_read_without_anything_raw(browser: Browser, lab: str, folder: Path, name: str) -> None:
-    outside: set[str] = set()
-    page = opened(browser, lab, folder / name, outside)
-    found = faults(page, folder / name, outside)
-    figures = page.evaluate("document.querySelectorAll('.js-plotly-plot').length")
-    page.close()
+def test_a_chapter_is_read_without_anything_raw(page: Page, folder: Path, name: str) -> None:
+    with opened(page, folder / name) as outside:
+        found = faults(page, folder / name, outside)
+        figures = page.evaluate("document.querySelectorAll('.js-plotly-plot').length")
     assert found == []
     assert figures >= 3
 
 
-def test_the_search_for_faults_finds_them(browser: Browser, lab: str, folder: Path) -> None:
-    page = opened(browser, lab, folder / "faulty.ipynb", set())
-    found = "\n".join(faults(page, folder / "faulty.ipynb", {"https://example.org/"}))
-    page.close()
+def test_the_search_for_faults_finds_them(page: Page, folder: Path) -> None:
+    with opened(page, folder / "faulty.ipynb") as outside:
+        with page.expect_request("https://example.org/"):
+            page.evaluate("() => { new Image().src = 'https://example.org/'; }")
+        found = "\n".join(faults(page, folder / "faulty.ipynb", outside))
     for fault in ("Citation Not Found", "raw fence", "missing output of cell missing", "output cut", "outside request"):
         assert fault in found, found
     assert "raw role" in found or "number without a value" in found, found
 
 
-def test_the_prose_follows_a_new_run(browser: Browser, lab: str, folder: Path) -> None:
-    page = opened(browser, lab, folder / "small.ipynb", set())
+def test_the_prose_follows_a_new_run(page: Page, folder: Path) -> None:
     prose = "[...document.querySelectorAll('.jp-MarkdownCell')].at(-1).textContent"
-    assert "Twice the level is −0.50." in page.evaluate(prose)  # before anything has run
-    page.evaluate("window.jupyterapp.shell.currentWidget.content.model.cells.get(2).sharedModel.setSource('LEVEL = 3')")
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_function(f"{prose}.includes('Twice the level is −6.00.')")
-    page.close()
+    cells = "window.jupyterapp.shell.currentWidget.content.model.cells"
+    with opened(page, folder / "small.ipynb"):
+        assert "Twice the level is −0.50." in page.evaluate(prose)  # before anything has run
+        page.evaluate(f"{cells}.get(2).sharedModel.setSource('LEVEL = 3')")
+        page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_function(f"{prose}.includes('Twice the level is −6.00.')")
 
 
 def test_a_chapter_that_the_reader_changed_is_kept(lab_tool: ModuleType, tmp_path: Path, capsys: Any) -> None:

@@ -1,7 +1,8 @@
 """The built book, read as a reader reads it: from a folder and from a server, in a browser that has no network.
 
-Every page is opened once each way and everything it asks for, says and shows is recorded; each test then looks at one
-kind of fault. `test_inspection_sees` plants every fault in a copy of a page: none of these tests can pass blindly.
+Every page is opened from the folder, and one of each folder from the server; everything it asks for, says and shows is
+recorded. Each test then looks at one kind of fault. `test_inspection_sees` plants every fault in a copy of a page: none
+of these tests can pass blindly.
 """
 
 import functools
@@ -195,9 +196,10 @@ def inspect(browser: Browser, base: str, path: str, *, closely: bool = True) -> 
 
 @pytest.fixture(scope="module")
 def visits(browser: Browser, site: Path, server: str, pages: list[str]) -> list[Visit]:
-    """Open every page from the folder, closely, and from the server."""
+    """Open every page from the folder, closely; and from the server one of each template, by the folder it lies in."""
     from_folder = [inspect(browser, f"{site.as_uri()}/", path) for path in pages]
-    return from_folder + [inspect(browser, server, path, closely=False) for path in pages]
+    of_each_kind = {path.rpartition("/")[0]: path for path in pages}
+    return from_folder + [inspect(browser, server, path, closely=False) for path in of_each_kind.values()]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -78,10 +78,11 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Days:
         days.n_lines.append(verify_audit(folder / "audit.jsonl").head.n_lines)
 
     with Service(folder, *MARKET) as service:
-        service.until(bars=30, holds=True)
+        service.until(bars=5, holds=False)
         days.listening = service.listening()
         rival = run("live", *MARKET, "--folder", folder)
         days.second = rival.returncode, rival.stderr
+        service.until(bars=30, holds=True)  # last, for the rival takes some bars, after which nothing may be held
         service.process.send_signal(signal.SIGTERM)
         ended(service)
     with Service(folder, *MARKET) as service:
