@@ -50,4 +50,4 @@ if __name__ == "__main__":
     options, rest = parser.parse_known_args()
     sys.argv[1:] = rest
     question = f"{options.kills} times SIGKILL at a random moment under load, seed {options.seed}"
-    main("live_kills", lambda tiny: drill(3 if tiny else options.kills, options.seed), question)
+    main("live_kills", lambda tiny: drill(1 if tiny else options.kills, options.seed), question)
