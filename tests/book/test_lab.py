@@ -174,7 +174,16 @@ def opened(page: Page, notebook: Path) -> Iterator[set[str]]:
     page.on("request", on_request)
     page.set_viewport_size(VIEW)
     page.evaluate(OPEN, notebook.name)
-    n_cells = len(nbformat.read(notebook, as_version=4).cells)
+    try:
+        _draw(page, n_cells=len(nbformat.read(notebook, as_version=4).cells))
+        yield outside
+    finally:  # or the next notebook would stand beside this one
+        page.remove_listener("request", on_request)
+        page.evaluate(CLOSE)
+
+
+def _draw(page: Page, *, n_cells: int) -> None:
+    """Wait until every cell and every figure is there."""
     page.wait_for_function(f"document.querySelectorAll('.jp-Notebook .jp-Cell').length >= {n_cells}")
     page.wait_for_function(
         "document.querySelectorAll('.jp-MarkdownCell :is(.myst, .jp-RenderedMarkdown)').length"
@@ -188,9 +197,6 @@ def opened(page: Page, notebook: Path) -> Iterator[set[str]]:
         now = page.evaluate(SIZE)
         same, before = (same + 1 if now == before else 0), now
         page.wait_for_timeout(500)
-    yield outside
-    page.remove_listener("request", on_request)
-    page.evaluate(CLOSE)
 
 
 def faults(page: Page, notebook: Path, outside: set[str]) -> list[str]:
