@@ -7,7 +7,9 @@ PYTEST := $(BIN)/python -m pytest
 NBVAL  := --nbval --nbval-current-env notebooks
 
 # Threads that wait must not spin: two test workers with two threads each share the two cores of a small machine.
+# Those of OpenBLAS always do, and a product of small matrices then takes twenty times as long.
 export OMP_WAIT_POLICY ?= PASSIVE
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: book test test-newer test-portability check lab refresh pipeline shipped picture serve clean
 
