@@ -2,15 +2,25 @@
 
 Bailey and López de Prado (2012, 2014). Returns are taken as independent; `performance_interval` does without that. The
 papers write ratios per bar; here they are yearly, like all of the book, and only a track record is counted in bars.
+
+The deflated ratio of the paper takes the mean of the largest of many ratios off and leaves the error of one ratio, but
+the largest varies less. Beside it stands the chance with the law of the largest. Trials share luck, the market's: let
+the ratio of each be that and luck of its own, of standard deviations c and s in units of the error of one, so that
+``c**2 + s**2 = 1`` and s is the spread of the trials. Then without an edge the largest of n stays below z with chance
+
+    E[Φ((z - c X) / s)**n],  X standard normal,
+
+which is Φ(z) for copies of one strategy, and Φ(z)**n, Šidák's correction, for strangers.
 """
 
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
 
 from companion._checks import check_count, check_finite, check_positive
@@ -18,6 +28,8 @@ from companion.backtest._costs import BARS_PER_YEAR, cash_per_bar
 from companion.backtest._performance import check_returns, sharpe_ratio
 
 Floats = NDArray[np.float64]
+Error = Literal["one", "largest"]
+"""Whose luck the largest of many ratios is held against: that of one ratio, or that of the largest of as many."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +98,10 @@ class SharpeEvidence:
         gap = (self.sharpe - check_finite("benchmark", benchmark)) / np.sqrt(self.bars_per_year)
         return float(1.0 + self._variance * (ndtri(level) / gap) ** 2) if gap > 0.0 else np.inf
 
-    def deflated(self, trials: ArrayLike) -> float:
+    def deflated(self, trials: ArrayLike, *, error: Error = "one") -> float:
         """`deflated_sharpe_ratio` from the yearly Sharpe ratios of all that were tried, shape (n_trials,)."""
+        if error not in ("one", "largest"):
+            raise ValueError(f"error must be 'one' or 'largest', got {error!r}")
         ratios = np.asarray(trials, dtype=np.float64)
         if ratios.ndim != 1 or np.isinf(ratios).any():
             raise ValueError(f"trials must be finite Sharpe ratios of shape (n_trials,), got shape {ratios.shape}")
@@ -99,7 +113,10 @@ class SharpeEvidence:
                 f"{highest:.6g}: give all that were tried, as yearly ratios or as returns"
             )
         spread = float(ratios.std(ddof=1)) if ratios.size > 1 else 0.0
-        return self.probability_above(expected_max_sharpe(ratios.size, spread))
+        if error == "one":
+            return self.probability_above(expected_max_sharpe(ratios.size, spread))
+        own = math.sqrt(self._variance / (self.n_bars - 1) * self.bars_per_year)
+        return _largest_below(self.sharpe / own, spread / own, ratios.size)
 
     @property
     def _variance(self) -> float:
@@ -178,6 +195,7 @@ def deflated_sharpe_ratio(
     returns: ArrayLike,
     *,
     trials: ArrayLike,
+    error: Error = "one",
     cash_rate: float | ArrayLike = 0.0,
     bars_per_year: float = BARS_PER_YEAR,
 ) -> float:
@@ -186,7 +204,10 @@ def deflated_sharpe_ratio(
     The benchmark is `expected_max_sharpe` of as many strategies, with ratios as far apart, as were tried. They count as
     independent. Those on one market are not; `effective_trials` says how many they amount to. Where nothing has an edge
     the result exceeds .95 in at most one search of twenty, and in far fewer if many independent strategies were tried:
-    the largest of many ratios varies less than the ratio of one.
+    the largest of many ratios varies less than the ratio of one. With ``error="largest"`` it is the chance that the
+    largest of as many ratios without an edge, as far apart, stays below the chosen one. That exceeds .95 in one search
+    of twenty, whether the trials are strangers or share their luck; in fewer where some are nearer to each other than
+    to the rest, as neighbors of a parameter are.
 
     Parameters
     ----------
@@ -196,6 +217,8 @@ def deflated_sharpe_ratio(
         All strategies that were tried, the chosen one too: their yearly Sharpe ratios, shape (n_trials,), or their
         returns, shape (n_bars, n_trials). One without a ratio (NaN), which never traded, could not be chosen and does
         not count.
+    error : {"one", "largest"}
+        Whose luck the chosen ratio is held against: that of one ratio, as in the paper, or of the largest.
     cash_rate, bars_per_year
         As in `performance`.
 
@@ -209,7 +232,22 @@ def deflated_sharpe_ratio(
     if tried.ndim == 2:
         ratio = partial(sharpe_ratio, cash_rate=cash_rate, bars_per_year=bars_per_year)
         tried = np.array([ratio(one) for one in check_trials(tried).T])
-    return evidence.deflated(tried)
+    return evidence.deflated(tried, error=error)
+
+
+def _largest_below(z: float, spread: float, n_trials: int) -> float:
+    """Chance that the largest of `n_trials` ratios without an edge is below z; z and `spread` in errors of one."""
+    own = min(spread, 1.0)  # an estimate may come out larger
+    if own < 1e-6:
+        return float(ndtr(z))
+    shared = math.sqrt(1.0 - own**2)
+
+    def weighted(x: float) -> float:
+        return math.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi) * ndtr((z - shared * x) / own) ** n_trials
+
+    step = z / shared if shared > 0.0 else 0.0  # about which the second factor falls from 1 to 0
+    below = min(max(step - 8.0 * own, -10.0), 10.0)
+    return min(float(quad(weighted, -10.0, below)[0] + quad(weighted, below, 10.0)[0]), 1.0)
 
 
 def effective_trials(returns: ArrayLike) -> float:

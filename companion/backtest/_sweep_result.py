@@ -68,14 +68,19 @@ class SweepResult:
         return self.runs.iloc[int(np.nanargmax(self.runs["sharpe"]))]
 
     @property
+    def evidence(self) -> SharpeEvidence:
+        """Of the best run, as if it had been the only one."""
+        best, year = self.best, self.provenance["config"]["prices"]["bars_per_year"]
+        return SharpeEvidence(best["sharpe"], int(best["n_bars"]), best["skewness"], best["kurtosis"], year)
+
+    @property
     def deflated_sharpe_ratio(self) -> float:
         """Probability that the true Sharpe ratio of the best run is above zero, after all that were tried.
 
-        As the function `deflated_sharpe_ratio` with the `n_trials` Sharpe ratios of this sweep.
+        As the function `deflated_sharpe_ratio` with the `n_trials` Sharpe ratios of this sweep; with the law of the
+        largest it is ``evidence.deflated(runs["sharpe"], error="largest")``.
         """
-        best, year = self.best, self.provenance["config"]["prices"]["bars_per_year"]
-        shape = best["skewness"], best["kurtosis"]
-        return SharpeEvidence(best["sharpe"], int(best["n_bars"]), *shape, year).deflated(self.runs["sharpe"])
+        return self.evidence.deflated(self.runs["sharpe"])
 
     @property
     def overfitting(self) -> Overfitting:

@@ -93,12 +93,14 @@ def _best(results: Mapping[str, BacktestResult], config: BacktestConfig) -> dict
         return None
     best = max(ratios, key=lambda name: ratios[name])
     trials = np.stack([results[name].returns[1:] for name in ratios], axis=1)
-    market = {"cash_rate": config.cash_rate, "bars_per_year": results[best].bars_per_year}
+    chosen = results[best]
     return {
         "strategy": best,
         "n_trials": len(ratios),
         "effective_trials": effective_trials(trials),
-        "deflated_sharpe_ratio": deflated_sharpe_ratio(results[best].returns[1:], trials=trials, **market),
+        "deflated_sharpe_ratio": deflated_sharpe_ratio(
+            chosen.returns[1:], trials=trials, cash_rate=config.cash_rate, bars_per_year=chosen.bars_per_year
+        ),
     }
 
 

@@ -91,22 +91,26 @@ def test_a_known_edge_is_found_as_often_as_the_power_analysis_says():
 
 
 @pytest.mark.parametrize(("n_trials", "correlation"), [(1, 0.0), (2, 0.0), (10, 0.0), (10, 0.5), (10, 0.9), (50, 0.9)])
-def test_the_deflated_ratio_rejects_at_its_level_or_less(n_trials, correlation):
+def test_the_deflated_ratio_rejects_at_its_level(n_trials, correlation):
     """The best of `n_trials` strategies without an edge, 1,000 searches, two years each.
 
-    Its deflation is exact in the mean, and its error is taken for that of one strategy. That is right where the trials
-    share their luck, and far too careful where they do not, for the largest of many hardly varies. Beside the measured
+    With the law of the largest it passes .95 in one search of twenty, whatever the trials share; the binomial error is
+    .007. That of the paper is exact in the mean, and takes its error for that of one strategy. That is right where the
+    trials share their luck, and far too careful where they do not, for the largest of many hardly varies. Beside its
     rate stands that of normal ratios without the noise of their moments.
     """
     rng = np.random.default_rng(n_trials)
     shared, own = np.sqrt([correlation, 1.0 - correlation])
-    false_alarms = 0
+    false_alarms = dict.fromkeys(("one", "largest"), 0)
     for _ in range(1000):
         returns = 0.01 * (shared * rng.normal(size=(500, 1)) + own * rng.normal(size=(500, n_trials)))
         ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1) * np.sqrt(252)
-        false_alarms += deflated_sharpe_ratio(returns[:, ratios.argmax()], trials=ratios) > 0.95
+        for error in false_alarms:
+            chance = deflated_sharpe_ratio(returns[:, ratios.argmax()], trials=ratios, error=error)
+            false_alarms[error] += chance > 0.95
     scores = shared * rng.normal(size=(20_000, 1)) + own * rng.normal(size=(20_000, n_trials))
     spread = scores.std(axis=1, ddof=1) if n_trials > 1 else np.zeros(20_000)
     limit = np.mean(scores.max(axis=1) - spread * expected_max_sharpe(n_trials, 1.0) > ndtri(0.95))
-    assert false_alarms / 1000 <= 0.065
-    assert false_alarms / 1000 == pytest.approx(limit, abs=0.02)
+    assert 0.035 <= false_alarms["largest"] / 1000 <= 0.065
+    assert false_alarms["one"] / 1000 <= 0.065
+    assert false_alarms["one"] / 1000 == pytest.approx(limit, abs=0.02)

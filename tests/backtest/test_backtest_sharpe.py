@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 from skfolio import measures
 
 from companion.backtest import (
@@ -16,6 +16,7 @@ from companion.backtest import (
     probabilistic_sharpe_ratio,
     sharpe_ratio,
 )
+from companion.backtest._sharpe import _largest_below
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=50)
 #: Bailey and López de Prado (2014), "A numerical example".
@@ -103,10 +104,40 @@ def test_neither_leverage_nor_the_unit_of_time_is_evidence(seed, leverage, year)
     )
 
 
-def test_more_trials_deflate_more():
-    chances = [EXAMPLE.deflated(np.tile([2.5, 1.0], n)) for n in (1, 10, 100, 1000)]
+@pytest.mark.parametrize("error", ["one", "largest"])
+def test_more_trials_deflate_more(error):
+    chances = [EXAMPLE.deflated(np.tile([2.5, 1.0], n), error=error) for n in (1, 10, 100, 1000)]
     assert all(np.diff(chances) < 0.0)
     assert EXAMPLE.deflated([2.5]) == EXAMPLE.probability_above(0.0)
+
+
+ERROR = EXAMPLE.sharpe / ndtri(EXAMPLE.probability_above(0.0))
+
+
+def spread_trials(n_trials, spread):
+    """As many ratios, the example's the largest, with this standard deviation."""
+    trials = np.linspace(-1.0, 0.0, n_trials)
+    return EXAMPLE.sharpe + trials * (spread / trials.std(ddof=1))
+
+
+def test_the_largest_of_copies_is_one_and_of_strangers_follows_sidak():
+    assert EXAMPLE.deflated([2.5], error="largest") == EXAMPLE.probability_above(0.0)
+    assert EXAMPLE.deflated(np.full(50, 2.5), error="largest") == EXAMPLE.probability_above(0.0)
+    for spread in (ERROR, 3.0 * ERROR):  # farther apart than luck alone puts them: strangers, to be careful
+        chance = EXAMPLE.deflated(spread_trials(50, spread), error="largest")
+        assert chance == pytest.approx(EXAMPLE.probability_above(0.0) ** 50, rel=1e-9)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.02, 0.5, 0.98, 0.9999, 1.0])
+@pytest.mark.parametrize("n_trials", [2, 50, 10_000])
+def test_the_law_of_the_largest_is_that_of_normal_ratios_that_share_luck(shared, n_trials):
+    """Held against 400,000 draws: the largest of n normal numbers is Φ⁻¹(u^(1/n)). Their error is below .001."""
+    rng = np.random.default_rng(n_trials)
+    largest = ndtri(rng.random(400_000) ** (1.0 / n_trials))
+    drawn = np.sqrt(shared) * rng.normal(size=400_000) + np.sqrt(1.0 - shared) * largest
+    for level in (0.01, 0.5, 0.95):
+        z = np.quantile(drawn, level)
+        assert _largest_below(z, np.sqrt(1.0 - shared), n_trials) == pytest.approx(level, abs=3e-3)
 
 
 def test_the_expected_maximum_is_that_of_normal_numbers():
@@ -140,6 +171,7 @@ def test_copies_are_one_trial_and_strangers_are_many():
         (lambda: expected_max_sharpe(0.5, 1.0), "n_trials must be finite and at least 1"),
         (lambda: expected_max_sharpe(5, -1.0), "spread must be finite and not negative"),
         (lambda: deflated_sharpe_ratio(fat_returns(0), trials=[0.001, 0.002]), "must hold the chosen strategy"),
+        (lambda: EXAMPLE.deflated([2.5], error="two"), "error must be 'one' or 'largest', got 'two'"),
         (lambda: deflated_sharpe_ratio(fat_returns(0), trials=[]), "must hold the chosen strategy"),
         (lambda: deflated_sharpe_ratio(fat_returns(0), trials=[np.inf]), "trials must be finite Sharpe ratios"),
         (lambda: effective_trials(np.ones((5, 700))), "give its transpose"),

@@ -152,8 +152,12 @@ def test_what_was_tried_is_counted_and_used(tmp_path):
     assert result.n_trials == 26
     assert result.best.name == np.argmax(excess.mean(axis=0) / excess.std(axis=0, ddof=1))
     year = {"bars_per_year": bars_per_year(CLOSE.iloc[100:])}
-    wanted = deflated_sharpe_ratio(excess[:, result.best.name], trials=excess, **year)
-    assert result.deflated_sharpe_ratio == pytest.approx(wanted, rel=1e-9)
+    chosen, ratios = excess[:, result.best.name], result.runs["sharpe"]
+    for error, said in (
+        ("one", result.deflated_sharpe_ratio),
+        ("largest", result.evidence.deflated(ratios, error="largest")),
+    ):
+        assert said == pytest.approx(deflated_sharpe_ratio(chosen, trials=excess, error=error, **year), rel=1e-9)
     overfitting = probability_of_overfitting(excess, n_blocks=8, **year)
     for name in ("chosen", "in_sample", "out_of_sample", "logits"):
         np.testing.assert_allclose(getattr(result.overfitting, name), getattr(overfitting, name), rtol=1e-9)
