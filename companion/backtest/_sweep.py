@@ -64,7 +64,7 @@ def sweep(
         `probability_of_overfitting` needs, and 4 GB less than 100,000 series of returns.
     block : int, optional
         Runs in a file, made by one worker in one go; a worker that dies costs as many. By default one file for each run
-        that fits something, but no fewer than 16: a file costs 10 ms, which is much beside a few runs without a fit.
+        that fits something, but no fewer than 8: a file costs 10 ms, which is much beside a few runs without a fit.
     scheduler : str, optional
         Address of a Dask scheduler whose workers make the runs, or "local" for a process on each core of this machine
         (in a script, below ``if __name__ == "__main__":``); by default this process does, one after the other. A worker

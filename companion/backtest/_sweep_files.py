@@ -32,8 +32,9 @@ def _provenance(config: str) -> Identity:
 def encode_block(job: Job, number: int) -> tuple[bytes, Identity]:
     """Make the runs of file `number`; return its bytes and the provenance in them."""
     source, kinds = source_of(job), columns(job.plan.n_folds)
-    values = zip(*make_rows(job, job.plan.runs(number)), strict=True)
-    table = {name: np.array(column, _DTYPES[kinds[name]]) for name, column in zip(kinds, values, strict=True)}
+    who, values = zip(*make_rows(job, job.plan.runs(number)), strict=True)
+    all_columns = [*zip(*who, strict=True), *np.stack(values, axis=1)]
+    table = {name: np.asarray(column, _DTYPES[kinds[name]]) for name, column in zip(kinds, all_columns, strict=True)}
     return table_bytes(table, kind=KIND, columns=kinds, provenance=source), source
 
 

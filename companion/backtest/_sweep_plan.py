@@ -31,7 +31,7 @@ Grid: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[A
 """Values of each parameter, every combination of which is tried; or several such grids, one after the other."""
 
 MOST_BLOCKS = 100_000  # five digits in a file's name
-FEWEST_BLOCKS = 16  # so that a kill costs a 16th of the work, and a file, 10 ms, little of it
+FEWEST_BLOCKS = 8  # so that a kill costs an 8th of the work, and the files little of it
 
 
 class Run(NamedTuple):
@@ -66,7 +66,7 @@ class Plan:
         Equal parts of the test bars, an even number.
     block : int, optional
         Runs in a file, which one worker does in one go; by default so many that there is a file for each run that fits
-        something, and 16 at least.
+        something, and 8 at least.
 
     Raises
     ------

@@ -26,8 +26,8 @@ NO_SEED = -1
 WHO = {"run": "int64", "strategy": "string", "parameters": "string", "seed": "int64", "failed": "string"}
 HOW = {field.name: "int64" if field.type is int else "float64" for field in fields(Performance)}
 
-Row = tuple[Any, ...]
-"""A value for each of `columns`."""
+Row = tuple[tuple[Any, ...], Floats]
+"""Values of the columns of `WHO`, and of all the others."""
 
 
 class DisagreementError(ValueError):
@@ -110,13 +110,15 @@ def _rows(job: Job, lot: Sequence[tuple[int, Run]]) -> Iterator[Row]:
             return
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         kinds = list(columns(job.plan.n_folds).values())[len(WHO) :]
-        outcomes = [(reason, *(0 if kind == "int64" else np.nan for kind in kinds))]
+        outcomes = [np.array([0.0 if kind == "int64" else np.nan for kind in kinds])]
+    else:
+        reason = ""
     for (number, run), outcome in zip(lot, outcomes, strict=True):
         seed = NO_SEED if run.seed is None else run.seed
-        yield number, run.maker.__qualname__, json.dumps(run.parameters), seed, *outcome
+        yield (number, run.maker.__qualname__, json.dumps(run.parameters), seed, reason), outcome
 
 
-def _alone(job: Job, run: Run) -> Row:
+def _alone(job: Job, run: Run) -> Floats:
     backtest = _walk(job, run).backtest
     return _outcome(job, backtest.returns, backtest.position, backtest.turnover)
 
@@ -130,7 +132,7 @@ def _walk(job: Job, run: Run) -> WalkForwardResult:
     return walk_forward(job.close, strategy, splitter=splitter, rule=rule, **plan.trading)
 
 
-def _together(job: Job, runs: Sequence[Run]) -> list[Row]:
+def _together(job: Job, runs: Sequence[Run]) -> list[Floats]:
     names = (f"positions of {run.given}" for run in runs)
     named = zip(names, _positions(job, runs), strict=True)
     traded = trade_each(job.test.to_numpy(), job.test.index, job.terms, named)
@@ -156,13 +158,16 @@ def _positions(job: Job, runs: Sequence[Run]) -> Floats:
     return weights
 
 
-def _outcome(job: Job, returns: Floats, held: Floats, turnover: Floats) -> Row:
-    """What is kept of a backtest of the test bars, from the column ``failed`` on."""
+def _outcome(job: Job, returns: Floats, held: Floats, turnover: Floats) -> Floats:
+    """What is kept of a backtest of the test bars: the columns after those of `WHO`."""
     terms, earned, traded = job.terms, returns[1:], turnover[1:]
-    measured = measure(earned, terms.cash[1:], terms.bars_per_year, held[:-1], traded, terms.cost * traded)
-    of_folds = np.empty((2, len(job.sizes)))
-    moments = _moments(earned - terms.cash[1:], job.sizes, *of_folds)
-    return "", *measured, *moments, *of_folds.ravel()
+    n_folds, n_fields = len(job.sizes), len(HOW)
+    outcome = np.empty(n_fields + 2 + 2 * n_folds)
+    outcome[:n_fields] = measure(earned, terms.cash[1:], terms.bars_per_year, held[:-1], traded, terms.cost * traded)
+    outcome[n_fields : n_fields + 2] = _moments(
+        earned - terms.cash[1:], job.sizes, outcome[-2 * n_folds : -n_folds], outcome[-n_folds:]
+    )
+    return outcome
 
 
 @compiled(nogil=True, error_model="numpy")
