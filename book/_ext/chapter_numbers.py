@@ -29,8 +29,8 @@ def headings(toc: nodes.Node, prefix: Number, first: int = 1) -> Iterator[tuple[
                 yield from headings(node, number)
 
 
-def number_chapters(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Set the numbers of all chapters and, from them, those of figures, equations, exercises and proofs."""
+def number_chapters(env: BuildEnvironment) -> list[str]:
+    """Set the numbers of all chapters and of their sections; return the chapters."""
     for docname, toc in env.tocs.items():
         chapter = CHAPTER.match(docname)
         if chapter is None:
@@ -41,11 +41,18 @@ def number_chapters(app: Sphinx, env: BuildEnvironment) -> list[str]:
             link["secnumber"] = list(number)
         env.toc_secnumbers[docname] = numbers
         env.titles[docname]["secnumber"] = list(numbers[""])
-    TocTreeCollector().assign_figure_numbers(env)
     return [docname for docname in env.tocs if CHAPTER.match(docname)]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Run after Sphinx has assigned its own numbers."""
-    app.connect("env-get-updated", number_chapters, priority=900)
+    """Number the chapters when the files have their numbers, and figures, equations, exercises and proofs not yet.
+
+    In a handler of its own it would come too late, and all of those would have to be counted twice.
+    """
+    count_figures = TocTreeCollector.assign_figure_numbers
+
+    def number(collector: TocTreeCollector, env: BuildEnvironment) -> list[str]:
+        return number_chapters(env) + count_figures(collector, env)
+
+    TocTreeCollector.assign_figure_numbers = number  # type: ignore[method-assign]
     return {"parallel_read_safe": True, "parallel_write_safe": True}
