@@ -24,21 +24,35 @@
     return copy;
   }
 
-  // On a narrow screen a long axis title breaks into lines instead of running off the figure.
-  function fitted(layout) {
-    if (window.innerWidth >= 576) return layout;
-    for (const name of Object.keys(layout).filter(function (key) { return /^[xy]axis/.test(key); })) {
-      const title = layout[name].title;
-      if (!title || !title.text) continue;
-      const lines = [""];
-      for (const word of title.text.split(" ")) {
-        const line = lines[lines.length - 1];
-        if (line && line.length + word.length > 30) lines.push(word);
-        else lines[lines.length - 1] = line ? line + " " + word : word;
-      }
-      title.text = lines.join("<br>");
+  function broken(text, most) {
+    const lines = [""];
+    for (const word of text.split(/ |<br>/)) {
+      const line = lines[lines.length - 1];
+      if (line && line.length + word.length >= most) lines.push(word);
+      else lines[lines.length - 1] = line ? line + " " + word : word;
     }
-    return layout;
+    return lines.join("<br>");
+  }
+
+  // A long axis title breaks into lines instead of running off the figure. How much room it has shows when it is drawn:
+  // it is centered on the axis, which long labels push aside.
+  function fitTitles(plot) {
+    const box = plot.getBoundingClientRect();
+    const changes = {};
+    for (const drawn of plot.querySelectorAll(".infolayer text")) {
+      const name = /^([xy])(\d*)title$/.exec(drawn.getAttribute("class"));
+      if (!name) continue;
+      const place = drawn.getBoundingClientRect();
+      const over = Math.max(
+        place.right - box.right, box.left - place.left, place.bottom - box.bottom, box.top - place.top);
+      if (over <= 0) continue;
+      const axis = name[1] + "axis" + name[2];
+      const text = plot.layout[axis].title.text;
+      const longest = Math.max(...text.split("<br>").map(function (line) { return line.length; }));
+      const lines = broken(text, Math.floor(longest * (1 - (2 * over) / Math.max(place.width, place.height))));
+      if (lines !== text) changes[axis + ".title.text"] = lines;
+    }
+    if (Object.keys(changes).length) Plotly.relayout(plot, changes);
   }
 
   // Plotly's own slider and button can not be reached by keyboard, so the browser's take their place.
@@ -116,7 +130,11 @@
     const plot = document.createElement("div");
     block.append(plot);
     const config = { responsive: true, displaylogo: false };
-    Plotly.newPlot(plot, { data: figure.data, layout: fitted(layout), frames: figure.frames || [], config: config });
+    Plotly.newPlot(plot, { data: figure.data, layout: layout, frames: figure.frames || [], config: config }).then(
+      function () {
+        fitTitles(plot);
+        plot.on("plotly_afterplot", function () { fitTitles(plot); });
+      });
     if (slider) addSlider(block, plot, slider, menu);
     return function () {
       Plotly.relayout(plot, { template: themed(template) });

@@ -32,7 +32,18 @@ from companion import plotting
 from companion.plotting._store import stored
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("request", "console", "figure", "math", "dark mode", "width", "equation", "alternative text", "heading")
+KINDS = (
+    "request",
+    "console",
+    "figure",
+    "math",
+    "dark mode",
+    "width",
+    "equation",
+    "axis title",
+    "alternative text",
+    "heading",
+)
 PATIENCE_MS = 600_000
 BOX = r"(?:Definition|Theorem|Proposition|Lemma|Algorithm|Exercise) \d+\.\d+"
 
@@ -148,6 +159,19 @@ EQUATIONS = """() => [...document.querySelectorAll("div.math")].filter(m => m.of
   return over > 1 ? [`${over} px of an equation are cut at 390: ${m.id || m.textContent.slice(0, 40)}`] : [];
 })"""
 
+# Figures are drawn anew some time after the screen has changed.
+TITLES = """async () => {
+  const cut = () => [...document.querySelectorAll(".js-plotly-plot")].flatMap(plot => {
+    const box = plot.getBoundingClientRect();
+    const out = t => Math.max(t.right - box.right, box.left - t.left, t.bottom - box.bottom, box.top - t.top) > 1;
+    return [...plot.querySelectorAll(".infolayer text")]
+      .filter(t => /^[xy]\\d*title$/.test(t.getAttribute("class")) && out(t.getBoundingClientRect()))
+      .map(t => "an axis title is cut at 390: " + t.textContent);
+  });
+  for (let i = 0; i < 400 && cut().length; i++) await new Promise(r => setTimeout(r, 25));
+  return cut();
+}"""
+
 
 def patient_page(browser: Browser, **options: Any) -> Page:
     """Open a page that waits as long as a slow machine needs: a limit ends what hangs, it measures nothing."""
@@ -190,6 +214,7 @@ def inspect(browser: Browser, base: str, path: str, *, closely: bool = True) -> 
         visit.add("width", *page.evaluate(WIDTH))
         if path.startswith("notebooks/"):  # in the reference a docstring's equation may scroll
             visit.add("equation", *page.evaluate(EQUATIONS))
+        visit.add("axis title", *page.evaluate(TITLES))
     page.close()
     return visit
 
@@ -209,6 +234,7 @@ def test_every_page(visits: list[Visit], kind: str) -> None:
 
 
 EMPTY = '{"data":[],"layout":{"height":300,"meta":{"alt":"empty"}}}'
+LONG = f'{{"data":[{{"y":[1]}}],"layout":{{"height":300,"xaxis":{{"title":{{"text":"{"long" * 40}"}}}}}}}}'
 FAULTS = {
     "request": ('<img alt="tracker" src="https://example.org/pixel.png">', "https://example.org/pixel.png"),
     "console": ("<script>console.error('planted')</script>", "planted"),
@@ -223,6 +249,10 @@ FAULTS = {
         '<div class="math" style="overflow: auto"><mjx-container><mjx-math style="display: block; width: 900px">x'
         "</mjx-math></mjx-container></div>",
         "of an equation are cut at 390",
+    ),
+    "axis title": (
+        f'<div class="book-plotly" aria-label="long"><script type="application/json">{LONG}</script></div>',
+        "an axis title is cut at 390: longlong",
     ),
     "alternative text": ('<img src="../_static/logo.svg">', "image without alt"),
     "heading": ("<h2>fine</h2><h4>too deep</h4>", "h4 skips a level"),
