@@ -11,14 +11,18 @@ NBVAL  := --nbval --nbval-current-env notebooks
 export OMP_WAIT_POLICY ?= PASSIVE
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: book test test-newer test-portability check lab refresh pipeline shipped picture serve clean
+.PHONY: book test kernels test-newer test-portability check lab refresh pipeline shipped picture serve clean
 
 book: $(READY)  ## build the HTML book
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo; echo "The book is ready. Open  file://$(CURDIR)/_build/html/index.html  in a browser."
 
-test: check  ## every test: style, types, units, every notebook's numbers and figures, the built book in a browser
+test: $(READY)  ## every test: style, types, units, every notebook's numbers and figures, the built book in a browser
+	$(MAKE) --no-print-directory -j 2 check kernels
 	$(PYTEST) -n 2 --dist loadfile --nbval --nbval-current-env
+
+kernels: $(READY)
+	$(BIN)/python tests/compile_kernels.py
 
 # The engine's newest version needs a newer Python than the oldest we support: its tests run there in an environment apart.
 NEWER = .venv-$(shell $(PYTHON) -c 'import sys; print("{}.{}".format(*sys.version_info))')
