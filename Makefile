@@ -11,6 +11,9 @@ NBVAL  := --nbval --nbval-current-env notebooks
 export OMP_WAIT_POLICY ?= PASSIVE
 export OPENBLAS_NUM_THREADS ?= 1
 
+# Where a shell or an image forbids Python to keep what it has compiled, hundreds of processes compile it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: book test kernels test-newer test-portability check lab refresh pipeline shipped picture serve clean
 
 book: $(READY)  ## build the HTML book
