@@ -81,7 +81,7 @@ def read_table(
     source = read_provenance(path, kind=kind, made_by=made_by)
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read(use_threads=False)  # which cost more than they do on files of this size
+            table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise DamagedFileError(f"{path}: damaged; {remedy}") from error
     _check_columns(path, table, columns, remedy, may_be_nan)

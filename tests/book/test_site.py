@@ -168,7 +168,10 @@ TITLES = """async () => {
       .filter(t => /^[xy]\\d*title$/.test(t.getAttribute("class")) && out(t.getBoundingClientRect()))
       .map(t => "an axis title is cut at 390: " + t.textContent);
   });
-  for (let i = 0; i < 400 && cut().length; i++) await new Promise(r => setTimeout(r, 25));
+  const wait = () => new Promise(resolve => setTimeout(resolve, 25));
+  const old = () => [...document.querySelectorAll(".js-plotly-plot .main-svg")].some(svg => svg.clientWidth > 390);
+  for (let i = 0; i < 12000 && old(); i++) await wait();
+  for (let i = 0; i < 400 && cut().length; i++) await wait();
   return cut();
 }"""
 
