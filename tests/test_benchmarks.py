@@ -14,10 +14,11 @@ NAMES = sorted(script.stem for script in FOLDER.glob("[!_]*.py"))
 APART = "live"  # sends its own classes to a process that it starts, which looks for them in the main module
 # One process runs the others, since what they import takes longer than they do at these sizes.
 OTHERS = """
-import contextlib, io, json, runpy, sys, traceback
+import contextlib, faulthandler, io, json, runpy, sys, traceback
 folder, *names = sys.argv[1:]
 sys.path.insert(0, folder)
 for name in names:
+    faulthandler.dump_traceback_later(600, exit=True)  # what hangs says where
     said, sys.argv = io.StringIO(), [name, "--tiny"]
     with contextlib.redirect_stdout(said):
         try:

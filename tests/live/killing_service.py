@@ -38,6 +38,10 @@ KILLED, TRIPPED = -signal.SIGKILL, 3
 LOOK_S = 0.0005
 LONGEST_FLAT = 300
 """Bars of a life after which what is planned is done although nothing is held."""
+SPARE_BARS = 10_000
+"""Of the market: one that has ended is silent, and every life trips."""
+MOST_ENDS = 5
+"""Lives, one after the other, of which one has to end as told; the others trip."""
 TORN_EACH = 3
 """After so many kills the log gets the beginning of a line, as a kill amid its writing would leave it."""
 
@@ -184,8 +188,9 @@ class Drill:
     def run(self) -> Witness:
         """Do it; what the folder holds in the end comes back, after a last life that is told to stop."""
         with ExitStack() as stack:
-            url, self._signal_exchange = stack.enter_context(exchange(1000 * len(self._plans)))
             self._lives = stack.enter_context(Lives(self._folder))
+            minutes = SPARE_BARS + 1000 * len(self._plans)
+            url, self._signal_exchange = stack.enter_context(exchange(minutes))
             place = self._folder / "live"
             self._breaker = ("--file", str(place / "breaker.json"))
             addresses = (f"--http={url}", f"--websocket=ws{url.removeprefix('http')}")
@@ -263,7 +268,10 @@ class Drill:
             if fields(line).get("bars", 0.0) >= 20 and self._has_converged():
                 self._lives.signal(signal.SIGTERM)
 
-        while (status := self._lives.live(self._words, kill_after_s=None, on_line=on_line)) == TRIPPED:
+        for _ in range(MOST_ENDS):
+            status = self._lives.live(self._words, kill_after_s=None, on_line=on_line)
+            if status != TRIPPED:
+                break
             self._witness.look()
             self._command("reset", "the drill goes on")
         assert status == 0, self.last_said
