@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SHIPPED = {".py", ".pyi", ".typed", ".json", ".safetensors"}
 
-# What a reader with prices of their own does, outside the repository, where the package is in `target`.
-# The modules of every package that the core does not ask for are not found.
-READER = """
+# Outside the repository the package is in `target`. The modules of every package that the core does not ask for are
+# not found.
+OUTSIDE = """
 import sys
 from importlib.machinery import PathFinder
 target, repository, *absent = sys.argv[1:]
@@ -27,6 +27,9 @@ class Core(PathFinder):
     find_spec = staticmethod(lambda name, *rest: None if name in absent else PathFinder.find_spec(name, *rest))
 sys.meta_path[sys.meta_path.index(PathFinder)] = Core
 sys.path[:] = [target, *(place for place in sys.path if place != repository)]
+"""
+# What a reader with prices of their own does.
+READER = """
 import numpy as np, pandas as pd
 import companion.evaluation, companion.plotting, companion.risk
 from companion.cli import main
@@ -42,6 +45,17 @@ for command in (
     "doctor",
 ):
     assert main(command.split()) == 0, command
+"""
+# What the kernels compute, forward and backward.
+HASH = """
+import hashlib, torch
+from companion.mamba import MarketMamba
+torch.manual_seed(0)
+model, features = MarketMamba(), torch.randn(2, 100, 3)
+outputs = model(features)
+outputs.square().sum().backward()
+tensors = [outputs, *(weight.grad for weight in model.parameters())]
+print(hashlib.sha256(b"".join(tensor.detach().numpy().tobytes() for tensor in tensors)).hexdigest())
 """
 
 
@@ -82,16 +96,28 @@ def test_it_says_what_pyproject_says(wheel: Path) -> None:
     assert core == {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
 
 
-def test_it_works_alone(wheel: Path, tmp_path: Path) -> None:
-    target, desk = tmp_path / "site", tmp_path / "desk"
-    desk.mkdir()
-    pip("install", "--no-deps", "--target", target, wheel)
-    arguments = [str(target), str(ROOT), *absent_modules()]
-    run = subprocess.run(
-        [sys.executable, "-I", "-c", READER, *arguments], cwd=desk, capture_output=True, text=True, check=False
-    )
+@pytest.fixture(scope="module")
+def alone(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the package is installed, into `site`, and nothing else is there."""
+    folder = tmp_path_factory.mktemp("alone")
+    pip("install", "--no-deps", "--target", folder / "site", wheel)
+    return folder
+
+
+def run_alone(folder: Path, program: str) -> str:
+    """The last line that a program outside the repository says."""
+    command = [sys.executable, "-I", "-c", OUTSIDE + program, str(folder / "site"), str(ROOT), *absent_modules()]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert {path.name for path in desk.rglob("*")} >= {"regimes.parquet", "backtest.json", "backtest.html"}
+    return run.stdout.splitlines()[-1]
+
+
+def test_it_works_alone_and_computes_the_same_with_what_it_has_compiled_before(alone: Path) -> None:
+    """The first process compiles each kernel, the second reads it from where numba has kept it."""
+    compiled = run_alone(alone, READER + HASH)
+    assert {path.name for path in alone.glob("build/**/*")} >= {"regimes.parquet", "backtest.json", "backtest.html"}
+    assert list(alone.glob("site/companion/mamba/**/*.nbc")), "no kernel was kept"
+    assert run_alone(alone, HASH) == compiled
 
 
 def absent_modules() -> list[str]:
