@@ -1,5 +1,6 @@
 """Loads the plugins of the tests: Dask in processes, and `pytest --nbval` that compares within a tolerance."""
 
+import gc
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -12,6 +13,15 @@ TESTS = Path(__file__).parent / "tests"
 sys.path[:0] = [str(TESTS / room) for room in ("notebooks", "runs")]
 
 pytest_plugins = ["dask_processes", "tolerant_nbval"]
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests live to the end: no search for garbage among those of a test need walk through them."""
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

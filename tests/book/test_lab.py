@@ -53,6 +53,8 @@ SHOWN = """() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(c =
 OPEN = """async (path) => {
   await window.jupyterapp.commands.execute("docmanager:open", {path, factory: "Notebook"}); }"""
 CLOSE = "() => window.jupyterapp.shell.currentWidget.dispose()"  # whatever a test has changed is not asked about
+DRAWN = """() => [...document.querySelectorAll('.jp-Notebook .jp-RenderedPlotly')].every(
+  figure => !figure.offsetHeight || figure.querySelector('.main-svg'))"""
 SIZE = """() => { const n = document.querySelector('.jp-WindowedPanel-inner');
   return [n.scrollHeight, n.textContent.length, document.querySelectorAll('.js-plotly-plot').length].join() }"""
 
@@ -192,11 +194,12 @@ def _draw(page: Page, *, n_cells: int) -> None:
     # Figures are drawn when in view, so the view is made as high as the chapter.
     height = page.evaluate("document.querySelector('.jp-WindowedPanel-inner').scrollHeight")
     page.set_viewport_size({"width": VIEW["width"], "height": min(height + 300, 60_000)})
+    page.wait_for_function(DRAWN)
     before, same = "", 0
     while same < 2:
         now = page.evaluate(SIZE)
         same, before = (same + 1 if now == before else 0), now
-        page.wait_for_timeout(500)
+        page.wait_for_timeout(200)
 
 
 def faults(page: Page, notebook: Path, outside: set[str]) -> list[str]:

@@ -32,7 +32,7 @@ def in_kernel(refresh_tool: ModuleType, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("variable", "position", "value"),
-    [("OMP_NUM_THREADS", 0, "1"), ("ATEN_CPU_CAPABILITY", 2, "DEFAULT"), ("NUMBA_CPU_NAME", 3, "generic")],
+    [("OMP_NUM_THREADS", 0, "2"), ("ATEN_CPU_CAPABILITY", 2, "DEFAULT"), ("NUMBA_CPU_NAME", 3, "generic")],
 )
 def test_a_line_of_the_recipe_reaches_the_kernel(
     variable: str,
@@ -48,7 +48,7 @@ def test_a_line_of_the_recipe_reaches_the_kernel(
     seen = in_kernel(refresh_tool, tmp_path)
     assert seen[position] == value
     if variable == "OMP_NUM_THREADS":
-        assert seen[:2] == ["1", "1"]
+        assert seen[:2] == ["2", "2"]
 
 
 def test_the_recipe_has_one_line_a_question() -> None:
