@@ -55,7 +55,7 @@ def table_bytes(
     pq.write_table(
         content,
         file,
-        compression="lz4",  # half of the time of zstd, and 2 % larger: what does not compress is most of it
+        compression="zstd",
         use_dictionary=[name for name in types if name not in floats],
         use_byte_stream_split=floats,
         write_page_checksum=True,
