@@ -44,7 +44,7 @@ check: $(READY)
 	$(BIN)/mypy
 
 test-portability: $(READY)  ## the notebooks again: two threads, no vector instructions in torch, none in numba
-	OMP_NUM_THREADS=2 NUMBA_NUM_THREADS=2 $(PYTEST) -n 2 --dist loadfile $(NBVAL)
+	OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 NUMBA_NUM_THREADS=2 $(PYTEST) -n 2 --dist loadfile $(NBVAL)
 	ATEN_CPU_CAPABILITY=default $(PYTEST) -n 2 --dist loadfile $(NBVAL)
 	NUMBA_CPU_NAME=generic $(PYTEST) -n 2 --dist loadfile $(NBVAL)
 

@@ -93,7 +93,6 @@ class ResumableFolder(Generic[Content]):
         scheduler: str | None = None,
         threads: int = 2,
         report: Report = lambda done, total: None,
-        then: Callable[[int], None] = lambda number: None,
     ) -> None:
         """Make the blocks that are missing, several at a time, and write each as soon as it is there.
 
@@ -109,8 +108,6 @@ class ResumableFolder(Generic[Content]):
         threads : int
             Blocks at a time where this process makes them.
         report : callable
-        then : callable
-            Called with the number of each block that was written, while the next is made.
 
         Raises
         ------
@@ -126,7 +123,6 @@ class ResumableFolder(Generic[Content]):
                     what = difference(there, self.identity)
                     raise InputError(f"--scheduler {scheduler}: a worker has {what}; install the same everywhere")
                 self.put(number, content)
-                then(number)
                 report(done, self.total)
 
     def finish(self) -> None:

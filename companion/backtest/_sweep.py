@@ -102,17 +102,10 @@ def sweep(
     True
     """
     job = Job(checked_closes(prices), Plan(strategies, seeds, splitter, rule, trading, n_folds, block))
-    tables: dict[int, pd.DataFrame] = {}
     with ResumableFolder(folder, SWEEPS, source_of(job)) as place:
-
-        def read(number: int) -> None:
-            tables[number] = place.read(number)
-
-        place.fill(encode_block, job, scheduler=scheduler, threads=1, report=report, then=read)
+        place.fill(encode_block, job, scheduler=scheduler, threads=1, report=report)
         place.finish()
-        for number in {*range(place.total)} - {*tables}:
-            read(number)
-        return SweepResult.of([tables[number] for number in range(place.total)], place.identity)
+        return SweepResult.of([place.read(number) for number in range(place.total)], place.identity)
 
 
 def open_sweep(folder: str | Path) -> SweepResult:

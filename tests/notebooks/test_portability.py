@@ -42,7 +42,6 @@ def test_a_line_of_the_recipe_reaches_the_kernel(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)  # Dask leaves it behind, and PyTorch heeds it first
     (line,) = [variables for variables in recipe() if variable in variables]
     for name, setting in line.items():
         monkeypatch.setenv(name, setting)
