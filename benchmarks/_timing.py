@@ -1,6 +1,7 @@
 """Timing side by side: contenders take turns in one process, and what is reported is the median of each."""
 
 import argparse
+import gc
 import json
 import statistics
 import time
@@ -34,8 +35,11 @@ def race(case: str, contenders: dict[str, Callable[[], object]], *, rounds: int)
 
     Each turn begins with a call that is not timed: the first one after another contender's pays for its memory and
     caches, which the system has taken away meanwhile, and measures the system more than the contender. A single turn
-    only shows that everything runs, so each turn of it has one call.
+    only shows that everything runs, so each turn of it has one call. What was imported is frozen first: the garbage
+    collector would go through it now and then, 150 ms that fall on whoever has the turn.
     """
+    gc.collect()
+    gc.freeze()
     loops = {name: calls_worth_timing(call) if rounds > 1 else 1 for name, call in contenders.items()}
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):

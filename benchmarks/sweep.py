@@ -87,7 +87,7 @@ def alone(n_sets: int) -> None:
 def measure(tiny: bool) -> list[Row]:
     """Race the sweep against bare loops, and measure its memory."""
     together, single, fitted = (20, 10, 1) if tiny else (30_000, 500, 2)
-    rounds = 1 if tiny else 3
+    rounds = 1 if tiny else 9
     half_lives = {"half_life": [5.0 + step for step in range(fitted)]}
     refitted = WalkForward(FIRST, 2000) if tiny else YEARLY
     rows = race(

@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,13 @@ def table_bytes(
     kind: str,
     columns: Mapping[str, str],
     provenance: Mapping[str, Any],
+    by_significance: bool = True,
 ) -> bytes:
     """Return the bytes of the file that `write_table` writes.
 
-    The bytes of a float are stored by significance (exponents compress, mantissas do not), and every page has a
-    checksum, so that a flipped bit is found on reading.
+    The bytes of a float are stored `by_significance`: of values that are all different, exponents compress and
+    mantissas do not; those that repeat one another compress better as they are. Every page has a checksum, so that a
+    flipped bit is found on reading.
     """
     types = {name: pa.type_for_alias(alias) for name, alias in columns.items()}
     header = {"kind": kind, "format": FORMAT, "provenance": dict(provenance)}
@@ -55,9 +58,10 @@ def table_bytes(
     pq.write_table(
         content,
         file,
-        compression="zstd",
+        compression="lz4",
+        write_statistics=False,
         use_dictionary=[name for name in types if name not in floats],
-        use_byte_stream_split=floats,
+        use_byte_stream_split=floats if by_significance else False,
         write_page_checksum=True,
     )
     return file.getvalue()
@@ -78,12 +82,11 @@ def read_table(
         command that makes it.
     """
     remedy = f"make it with `{made_by}`"
-    source = read_provenance(path, kind=kind, made_by=made_by)
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with _opened(path, kind, remedy) as (file, source):
+        try:
             table = file.read()
-    except (pa.ArrowException, OSError) as error:
-        raise DamagedFileError(f"{path}: damaged; {remedy}") from error
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedFileError(f"{path}: damaged; {remedy}") from error
     _check_columns(path, table, columns, remedy, may_be_nan)
     return table.select(list(columns)).to_pandas(), source
 
@@ -91,14 +94,26 @@ def read_table(
 def read_provenance(path: Path, *, kind: str, made_by: str) -> dict[str, Any]:
     """Read only the provenance of the artifact `path`; raises as `read_table` does, but has not seen the columns."""
     remedy = f"make it with `{made_by}`"
+    with _opened(path, kind, remedy) as (_, source):
+        return source
+
+
+@contextmanager
+def _opened(path: Path, kind: str, remedy: str) -> Iterator[tuple[pq.ParquetFile, dict[str, Any]]]:
     if not path.is_file():
         raise DamagedFileError(f"{path}: no such file; {remedy}")
     try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        schema = file.schema_arrow
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # of a name whose bytes are no text
         raise DamagedFileError(f"{path}: not a whole Parquet file (cut short or another format); {remedy}") from error
+    with file:
+        yield file, _provenance(path, schema, kind, remedy)
+
+
+def _provenance(path: Path, schema: pa.Schema, kind: str, remedy: str) -> dict[str, Any]:
     try:
-        header = json.loads(metadata[_KEY])
+        header = json.loads((schema.metadata or {})[_KEY])
         found, version, source = (header[name] for name in ("kind", "format", "provenance"))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: a Parquet file, but not an artifact of companion; {remedy}") from error

@@ -1,5 +1,7 @@
 """A table artifact is read back as it was written, or refused in one line that says what to do."""
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -46,10 +48,19 @@ def spoil_empty(path):
     path.write_bytes(b"")
 
 
-def spoil_bit(path):
+def flip(path, byte, bit=0):
     content = bytearray(path.read_bytes())
-    content[len(content) // 4] ^= 1
+    content[byte] ^= 1 << bit
     path.write_bytes(content)
+
+
+def spoil_bit(path):
+    column = pq.read_metadata(path).row_group(0).column(1)
+    flip(path, column.data_page_offset + column.total_compressed_size - 1)
+
+
+def spoil_name(path):
+    flip(path, path.read_bytes().index(b"price"), bit=7)
 
 
 def spoil_text(path):
@@ -112,6 +123,7 @@ def spoil_format(path):
         (spoil_empty, "not a whole Parquet file"),
         (spoil_text, "not a whole Parquet file"),
         (spoil_bit, "damaged"),
+        (spoil_name, "not a whole Parquet file"),
         (spoil_foreign, "not an artifact"),
         (spoil_header, "not an artifact"),
         (spoil_header_text, "not an artifact"),
@@ -135,6 +147,24 @@ def test_a_bad_artifact_is_refused_with_file_field_and_remedy(tmp_path, spoil, s
     assert str(path) in message
     assert "companion make-prices" in message
     assert "\n" not in message
+
+
+def test_no_flipped_bit_changes_a_value(tmp_path):
+    path = write(tmp_path / "prices.parquet")
+    whole = path.read_bytes()
+    for byte in range(len(whole)):
+        flip(path, byte, bit=byte % 8)
+        with suppress(InputError):
+            pd.testing.assert_frame_equal(read(path)[0], TABLE)
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("by_significance", [True, False])
+def test_floats_are_kept_to_the_bit_however_they_are_stored(tmp_path, by_significance):
+    path = tmp_path / "prices.parquet"
+    content = table_bytes(TABLE, kind="prices", columns=COLUMNS, provenance={}, by_significance=by_significance)
+    path.write_bytes(content)
+    pd.testing.assert_frame_equal(read(path)[0], TABLE, check_exact=True)
 
 
 def test_a_column_may_be_undefined_where_that_is_said(tmp_path):

@@ -18,8 +18,9 @@ def results(
     """Yield ``number, function(job, number)`` for each of `numbers`, in the order in which they are done.
 
     Without a `scheduler` this process makes them, in two threads (one simulates, on all cores, while the other packs
-    what was simulated) or as many as are asked for; `LOCAL` starts a process for each core of this machine. No more
-    than two calls a thread are begun before the caller has taken a result, which bounds the memory.
+    what was simulated) or as many as are asked for, the caller's own if one; `LOCAL` starts a process for each core of
+    this machine. No more than two calls a thread are begun before the caller has taken a result, which bounds the
+    memory.
 
     Raises
     ------
@@ -27,6 +28,9 @@ def results(
         There is no scheduler at that address, it has no workers, or it was lost; or Dask is not installed.
     """
     if not numbers:
+        return
+    if scheduler is None and threads == 1:
+        yield from ((number, function(job, number)) for number in numbers)
         return
     waiting = iter(numbers)
     with _this_process(threads) if scheduler is None else _cluster(scheduler) as (executor, n_threads):

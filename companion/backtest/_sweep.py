@@ -63,8 +63,9 @@ def sweep(
         Equal parts of the test bars whose returns and squares are summed in the row, an even number: what
         `probability_of_overfitting` needs, and 4 GB less than 100,000 series of returns.
     block : int, optional
-        Runs in a file, made by one worker in one go; a worker that dies costs as many. By default one file for each run
-        that fits something, but no fewer than 8: a file costs 10 ms, which is much beside a few runs without a fit.
+        Runs in a file, made by one worker in one go; a worker that dies costs as many. By default one that fits
+        something, 150 that do not, or 10,000 that are done by one pass, but no fewer than 4 files: a file costs 10 ms,
+        which is much beside a few quick runs. Where a run without a fit takes seconds, say 1.
     scheduler : str, optional
         Address of a Dask scheduler whose workers make the runs, or "local" for a process on each core of this machine
         (in a script, below ``if __name__ == "__main__":``); by default this process does, one after the other. A worker

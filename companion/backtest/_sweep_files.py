@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,13 @@ def _provenance(config: str) -> Identity:
 def encode_block(job: Job, number: int) -> tuple[bytes, Identity]:
     """Make the runs of file `number`; return its bytes and the provenance in them."""
     source, kinds = source_of(job), columns(job.plan.n_folds)
-    who, values = zip(*make_rows(job, job.plan.runs(number)), strict=True)
-    all_columns = [*zip(*who, strict=True), *np.stack(values, axis=1)]
-    table = {name: np.asarray(column, _DTYPES[kinds[name]]) for name, column in zip(kinds, all_columns, strict=True)}
-    return table_bytes(table, kind=KIND, columns=kinds, provenance=source), source
+    who, outcomes = zip(*make_rows(job, job.plan.runs(number)), strict=True)
+    values = [
+        *(list(chain(*parts)) for parts in zip(*who, strict=True)),
+        *np.ascontiguousarray(np.concatenate(outcomes).T),
+    ]
+    table = {name: np.asarray(column, _DTYPES[kinds[name]]) for name, column in zip(kinds, values, strict=True)}
+    return table_bytes(table, kind=KIND, columns=kinds, provenance=source, by_significance=False), source
 
 
 class _SweepFiles(Blocks[pd.DataFrame]):

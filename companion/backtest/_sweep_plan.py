@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property, partial
 from itertools import accumulate
+from math import ceil
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -31,7 +32,7 @@ Grid: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[A
 """Values of each parameter, every combination of which is tried; or several such grids, one after the other."""
 
 MOST_BLOCKS = 100_000  # five digits in a file's name
-FEWEST_BLOCKS = 8  # so that a kill costs an 8th of the work, and the files little of it
+FEWEST_BLOCKS = 4  # so that a kill costs a quarter of the work at most, and the files little of it
 
 
 class Run(NamedTuple):
@@ -65,8 +66,7 @@ class Plan:
     n_folds : int
         Equal parts of the test bars, an even number.
     block : int, optional
-        Runs in a file, which one worker does in one go; by default so many that there is a file for each run that fits
-        something, and 8 at least.
+        Runs in a file, which one worker does in one go; by default as `sweep` says.
 
     Raises
     ------
@@ -120,8 +120,8 @@ class Plan:
     @property
     def size(self) -> int:
         """Runs in a file."""
-        fitted = sum(len(grid) * len(seeds) for maker, grid, seeds in self._families if hasattr(maker, "fit"))
-        return self.block or -(-self.n_runs // max(fitted, FEWEST_BLOCKS))
+        files = sum(len(grid) * len(seeds) / _runs_in_a_file(maker) for maker, grid, seeds in self._families)
+        return self.block or -(-self.n_runs // max(ceil(files), FEWEST_BLOCKS))
 
     @property
     def n_blocks(self) -> int:
@@ -153,6 +153,18 @@ class Plan:
             "runs": self.n_runs,
             "block": self.size,
         }
+
+
+def many_at_once(maker: Maker) -> bool:
+    """Whether a class says the weights of many parameter sets by one compiled pass."""
+    return callable(getattr(maker, "positions", None))
+
+
+def _runs_in_a_file(maker: Maker) -> int:
+    """So many that they take half a second or more, beside which the 10 ms of a file are little."""
+    if hasattr(maker, "fit"):
+        return 1
+    return 10_000 if many_at_once(maker) else 150
 
 
 def digest(values: Any) -> dict[str, Any]:
@@ -189,17 +201,22 @@ def _grid(maker: Maker, grid: Grid) -> ParameterGrid:
 def _values(name: str, values: Any) -> list[Any]:
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
         raise ValueError(f"strategies: {name} must be a list of values, got {values!r}")
-    return [_plain(name, value) for value in values]
+    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
+    return plain if _is_json(plain) else [_plain(name, value) for value in values]
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value is the same after it was written: otherwise two of them could not be told apart."""
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (TypeError, ValueError):
+        return False
 
 
 def _plain(name: str, value: Any) -> Any:
-    """`value` as JSON has it, or a `ValueError`: what is not the same after it was written could not be told apart."""
+    """`value` as JSON has it, or a `ValueError`."""
     scalar = value.item() if isinstance(value, np.generic) else value
-    try:
-        same = json.loads(json.dumps(scalar, allow_nan=False)) == scalar
-    except (TypeError, ValueError):
-        same = False
-    if not same:
+    if not _is_json(scalar):
         raise ValueError(
             f"strategies: {name} must be a number, text, None or a list of those, got {value!r}: write a class "
             f"that makes it from such values"

@@ -17,7 +17,7 @@ from companion.backtest._engine import DEFAULTS
 from companion.backtest._kernel import Floats, measure
 from companion.backtest._performance import Performance
 from companion.backtest._readers import at, kind_of
-from companion.backtest._sweep_plan import Plan, Run
+from companion.backtest._sweep_plan import Plan, Run, many_at_once
 from companion.backtest._table import trade_each
 from companion.backtest._walk_forward import WalkForwardResult, of_test, walk_forward
 
@@ -26,8 +26,8 @@ NO_SEED = -1
 WHO = {"run": "int64", "strategy": "string", "parameters": "string", "seed": "int64", "failed": "string"}
 HOW = {field.name: "int64" if field.type is int else "float64" for field in fields(Performance)}
 
-Row = tuple[tuple[Any, ...], Floats]
-"""Values of the columns of `WHO`, and of all the others."""
+Rows = tuple[tuple[list[Any], ...], Floats]
+"""Some runs: the columns of `WHO`, and the values of all the others, shape (n_runs, n_others)."""
 
 
 class DisagreementError(ValueError):
@@ -88,20 +88,20 @@ class Job:
         return fold_sizes(len(self.test) - 1, self.plan.n_folds)
 
 
-def make_rows(job: Job, numbers: Iterable[int]) -> Iterator[Row]:
-    """Make runs; those of one strategy that can, in lots."""
+def make_rows(job: Job, numbers: Iterable[int]) -> Iterator[Rows]:
+    """Make runs, one or more at a time: those of one strategy that can, in lots."""
     runs = ((number, job.plan.run(number)) for number in numbers)
     for maker, of_one in groupby(runs, lambda pair: pair[1].maker):
-        size = max(1, MOST_WEIGHTS // len(job.close)) if callable(getattr(maker, "positions", None)) else 1
+        size = max(1, MOST_WEIGHTS // len(job.close)) if many_at_once(maker) else 1
         while lot := list(islice(of_one, size)):
             yield from _rows(job, lot)
 
 
-def _rows(job: Job, lot: Sequence[tuple[int, Run]]) -> Iterator[Row]:
+def _rows(job: Job, lot: Sequence[tuple[int, Run]]) -> Iterator[Rows]:
     """Rows of some runs of one strategy: together if it can; one by one if not, or if that fails."""
     runs = [run for _, run in lot]
     try:
-        outcomes = _together(job, runs) if len(runs) > 1 else [_alone(job, runs[0])]
+        outcomes = _together(job, runs) if len(runs) > 1 else _alone(job, runs[0])
     except (MemoryError, DisagreementError):  # of the machine, and of the code: neither is a result
         raise
     except Exception as error:
@@ -110,17 +110,17 @@ def _rows(job: Job, lot: Sequence[tuple[int, Run]]) -> Iterator[Row]:
             return
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         kinds = list(columns(job.plan.n_folds).values())[len(WHO) :]
-        outcomes = [np.array([0.0 if kind == "int64" else np.nan for kind in kinds])]
+        outcomes = np.array([[0.0 if kind == "int64" else np.nan for kind in kinds]])
     else:
         reason = ""
-    for (number, run), outcome in zip(lot, outcomes, strict=True):
-        seed = NO_SEED if run.seed is None else run.seed
-        yield (number, run.maker.__qualname__, json.dumps(run.parameters), seed, reason), outcome
+    numbers, names = [number for number, _ in lot], [runs[0].maker.__qualname__] * len(lot)
+    seeds = [NO_SEED if run.seed is None else run.seed for run in runs]
+    yield (numbers, names, [json.dumps(run.parameters) for run in runs], seeds, [reason] * len(lot)), outcomes
 
 
 def _alone(job: Job, run: Run) -> Floats:
     backtest = _walk(job, run).backtest
-    return _outcome(job, backtest.returns, backtest.position, backtest.turnover)
+    return _outcomes(job, [(backtest.returns, backtest.position, backtest.turnover)], 1)
 
 
 def _walk(job: Job, run: Run) -> WalkForwardResult:
@@ -132,11 +132,10 @@ def _walk(job: Job, run: Run) -> WalkForwardResult:
     return walk_forward(job.close, strategy, splitter=splitter, rule=rule, **plan.trading)
 
 
-def _together(job: Job, runs: Sequence[Run]) -> list[Floats]:
+def _together(job: Job, runs: Sequence[Run]) -> Floats:
     names = (f"positions of {run.given}" for run in runs)
     named = zip(names, _positions(job, runs), strict=True)
-    traded = trade_each(job.test.to_numpy(), job.test.index, job.terms, named)
-    return [_outcome(job, *written) for written in traded]
+    return _outcomes(job, trade_each(job.test.to_numpy(), job.test.index, job.terms, named), len(runs))
 
 
 def _positions(job: Job, runs: Sequence[Run]) -> Floats:
@@ -158,16 +157,20 @@ def _positions(job: Job, runs: Sequence[Run]) -> Floats:
     return weights
 
 
-def _outcome(job: Job, returns: Floats, held: Floats, turnover: Floats) -> Floats:
-    """What is kept of a backtest of the test bars: the columns after those of `WHO`."""
-    terms, earned, traded = job.terms, returns[1:], turnover[1:]
-    n_folds, n_fields = len(job.sizes), len(HOW)
-    outcome = np.empty(n_fields + 2 + 2 * n_folds)
-    outcome[:n_fields] = measure(earned, terms.cash[1:], terms.bars_per_year, held[:-1], traded, terms.cost * traded)
-    outcome[n_fields : n_fields + 2] = _moments(
-        earned - terms.cash[1:], job.sizes, outcome[-2 * n_folds : -n_folds], outcome[-n_folds:]
-    )
-    return outcome
+def _outcomes(job: Job, traded: Iterable[tuple[Floats, Floats, Floats]], n_runs: int) -> Floats:
+    """What is kept of backtests of the test bars, (returns, held, turnover) of each: the columns after those of `WHO`.
+
+    Shape (n_runs, n_columns).
+    """
+    terms, n_folds, n_fields = job.terms, len(job.sizes), len(HOW)
+    outcomes = np.empty((n_runs, n_fields + 2 + 2 * n_folds))
+    for outcome, (returns, held, turnover) in zip(outcomes, traded, strict=True):
+        earned, paid = returns[1:], turnover[1:]
+        outcome[:n_fields] = measure(earned, terms.cash[1:], terms.bars_per_year, held[:-1], paid, terms.cost * paid)
+        outcome[n_fields : n_fields + 2] = _moments(
+            earned - terms.cash[1:], job.sizes, outcome[-2 * n_folds : -n_folds], outcome[-n_folds:]
+        )
+    return outcomes
 
 
 @compiled(nogil=True, error_model="numpy")

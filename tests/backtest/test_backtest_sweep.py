@@ -179,6 +179,20 @@ def test_a_number_names_a_run_and_every_file_its_runs(grids, seeds, block):
     assert [number for file in range(plan.n_blocks) for number in plan.runs(file)] == list(range(plan.n_runs))
 
 
+@pytest.mark.parametrize(
+    ("maker", "parameter", "runs", "files"),
+    [
+        (EwmaKMeans, "half_life", 1_000, 1_000),
+        (OneByOne, "window", 1_000, 7),
+        (Band, "window", 100_000, 10),
+        (OneByOne, "window", 10, 4),
+        (OneByOne, "window", 2, 2),
+    ],
+)
+def test_a_file_holds_some_hundred_milliseconds_of_runs_and_a_sweep_has_four(maker, parameter, runs, files):
+    assert Plan({maker: {parameter: range(1, runs + 1)}}, (0,), ONCE, None, {}, 16, None).n_blocks == files
+
+
 def marked(folder, numbers=8):
     (folder / "marks").mkdir(exist_ok=True)
     return {Marked: {"number": range(numbers), "folder": [str(folder / "marks")], "bars": [len(CLOSE)]}}
@@ -191,24 +205,23 @@ def executions(folder):
 
 def test_a_sweep_that_was_stopped_goes_on_and_does_nothing_twice(tmp_path):
     with pytest.raises(StoppedError):
-        sweep(CLOSE, marked(tmp_path), folder=tmp_path / "s", splitter=ONCE, report=stop_after(3))
+        sweep(CLOSE, marked(tmp_path), folder=tmp_path / "s", splitter=ONCE, block=1, report=stop_after(3))
     with pytest.raises(
-        InputError, match=r"not finished, lacks . of 8 blocks .* with `companion\.backtest\.sweep\(…, folder="
+        InputError, match=r"not finished, lacks 5 of 8 blocks .* with `companion\.backtest\.sweep\(…, folder="
     ):
         open_sweep(tmp_path / "s")
-    result = sweep(CLOSE, marked(tmp_path), folder=tmp_path / "s", splitter=ONCE)
-    again = sweep(CLOSE, marked(tmp_path), folder=tmp_path / "s", splitter=ONCE)
+    result = sweep(CLOSE, marked(tmp_path), folder=tmp_path / "s", splitter=ONCE, block=1)
+    again = sweep(CLOSE, marked(tmp_path), folder=tmp_path / "s", splitter=ONCE, block=1)
     same(result, again)
     same(result, open_sweep(tmp_path / "s"))
-    counts = executions(tmp_path)
-    assert set(counts) == set(range(8))
-    assert sum(counts.values()) <= 8 + 2  # what was begun and not yet kept when it stopped
+    assert executions(tmp_path) == dict.fromkeys(range(8), 1)
 
 
 PROGRAM = """
 import sys
 import test_backtest_sweep as here
-here.sweep(here.CLOSE, here.marked(here.Path(sys.argv[1])), folder=sys.argv[1] + "/s", splitter=here.ONCE)
+strategies = here.marked(here.Path(sys.argv[1]))
+here.sweep(here.CLOSE, strategies, folder=sys.argv[1] + "/s", splitter=here.ONCE, block=1)
 """
 
 
@@ -223,9 +236,9 @@ def test_a_sweep_that_was_killed_goes_on_and_only_the_run_in_work_is_made_again(
     finally:
         process.kill()
         process.wait()
-    result = sweep(CLOSE, strategies, folder=tmp_path / "s", splitter=ONCE)
+    result = sweep(CLOSE, strategies, folder=tmp_path / "s", splitter=ONCE, block=1)
     assert executions(tmp_path) == {number: 1 + (number == 5) for number in range(8)}
-    same(result, sweep(CLOSE, strategies, folder=tmp_path / "serial", splitter=ONCE))
+    same(result, sweep(CLOSE, strategies, folder=tmp_path / "serial", splitter=ONCE, block=1))
     assert bytes_of(tmp_path / "s") == bytes_of(tmp_path / "serial")
 
 
@@ -241,10 +254,10 @@ def test_a_worker_that_is_killed_costs_its_run_only(tmp_path, monkeypatch, clust
             wait_for(lambda: not results_kept(address))
             os.kill(int((tmp_path / "marks" / "waiting").read_text()), signal.SIGKILL)
 
-    result = sweep(CLOSE, strategies, folder=tmp_path / "s", splitter=ONCE, scheduler=address, report=kill)
+    result = sweep(CLOSE, strategies, folder=tmp_path / "s", splitter=ONCE, block=1, scheduler=address, report=kill)
     assert len(workers(address)) == 1
     assert executions(tmp_path) == {number: 1 + (number == 3) for number in range(8)}
-    same(result, sweep(CLOSE, strategies, folder=tmp_path / "serial", splitter=ONCE))
+    same(result, sweep(CLOSE, strategies, folder=tmp_path / "serial", splitter=ONCE, block=1))
     assert bytes_of(tmp_path / "s") == bytes_of(tmp_path / "serial")
 
 
@@ -289,13 +302,13 @@ def test_what_is_unfinished_is_gone_on_with_only_by_the_same_sweep(tmp_path, mon
 
 def test_a_damaged_file_is_found_and_mended(tmp_path):
     strategies, folder = {Band: WINDOWS}, tmp_path / "s"
-    sweep(CLOSE, strategies, folder=folder, splitter=ONCE)
+    sweep(CLOSE, strategies, folder=folder, splitter=ONCE, block=1)
     whole = bytes_of(folder)
     (folder / "part-00001.parquet").write_bytes(whole["part-00001.parquet"][:-9])
     (folder / "part-00003.parquet").write_bytes(whole["part-00002.parquet"])
     with pytest.raises(InputError, match=r"part-0000[13]\.parquet: .*; make it with `companion\.backtest\.sweep"):
         open_sweep(folder)
-    sweep(CLOSE, strategies, folder=folder, splitter=ONCE)
+    sweep(CLOSE, strategies, folder=folder, splitter=ONCE, block=1)
     assert bytes_of(folder) == whole
 
 
