@@ -68,6 +68,7 @@ shipped: $(READY)  ## train the models that ship with the package anew: on the s
 	$(BIN)/companion train-filter --market equity_index --out companion/regimes/pretrained/equity_index.safetensors
 	$(BIN)/companion train-filter --market universal --out companion/regimes/pretrained/universal.safetensors
 	$(BIN)/companion train-filter --market scale_free --out companion/regimes/pretrained/scale_free.safetensors
+	$(BIN)/python -m companion.pipeline.calibrate_ood
 	$(BIN)/python -m companion.pipeline.calibrate_minute_monitor
 
 picture: book  ## the README's picture: the page of a chapter as it is now

@@ -40,8 +40,12 @@ def features_of(log_returns: NDArray[np.float64]) -> NDArray[np.float32]:
 def features_of_one(log_return: float) -> tuple[float, float, float]:
     """`features_of` a single return, before it is rounded to float32: for whoever has one bar and no time."""
     x = log_return / SCALE
-    columns = (x, abs(x) - 0.8, 0.5 * (math.log(x * x + _FLOOR_NOW) + 1.5))
-    return tuple(min(max(column, -_CLIP), _CLIP) for column in columns)  # type: ignore[return-value]
+    size, logarithm = abs(x) - 0.8, 0.5 * (math.log(x * x + _FLOOR_NOW) + 1.5)
+    return (
+        x if -_CLIP < x < _CLIP else math.copysign(_CLIP, x),
+        size if size < _CLIP else _CLIP,
+        logarithm if logarithm < _CLIP else _CLIP,
+    )
 
 
 def past_log_variance(log_returns: ArrayLike, windows: tuple[int, ...]) -> NDArray[np.float64]:

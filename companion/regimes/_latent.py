@@ -7,6 +7,7 @@ import numpy as np
 
 from companion._checks import Floats, decay
 from companion.regimes._features import Feature
+from companion.regimes._ood import OutOfDistribution
 
 if TYPE_CHECKING:
     from companion.mamba import MarketMamba
@@ -19,9 +20,12 @@ class Latent(Feature):
     Parameters
     ----------
     model : MarketMamba
+    ood : OutOfDistribution, optional
+        What tells a past that the model was not trained on.
     """
 
     model: "MarketMamba"
+    ood: OutOfDistribution | None = None
 
     def __post_init__(self) -> None:
         self.stepper = self.model.stepper()
@@ -31,8 +35,8 @@ class Latent(Feature):
             self.rms_range = (0.004, 0.03)  # the book's markets: 6 to 48 % a year, of daily bars
 
     def fingerprint_parts(self) -> Any:
-        """The weights and the scale: what tells this latent from another, as `fingerprint` wants to know."""
-        return self.stepper.weights, self.kept
+        """What tells this latent from another, as `fingerprint` wants to know."""
+        return self.stepper.weights, self.kept, None if self.ood is None else self.ood.parameters()
 
     def fit(self, paths: Floats, *, warm_up: int, seed: int) -> Self:
         """Learn nothing: the model is trained."""

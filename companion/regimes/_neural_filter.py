@@ -11,6 +11,7 @@ from companion.regimes._confidence import PlattCalibration
 from companion.regimes._features import Feature
 from companion.regimes._filter import RegimeFilter
 from companion.regimes._latent import Latent
+from companion.regimes._ood import OutOfDistribution
 from companion.regimes._rules import Linear, Rule
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _PRETRAINED = Path(__file__).parent / "pretrained"
 SCALE_FREE = _PRETRAINED / "scale_free.safetensors"
+OOD = _PRETRAINED / "ood.json"
+_CALIBRATED = PlattCalibration(slope=1.0, intercept=0.0)
 _LEVELS = {"scale_free": {"enter_chaos": 0.5, "leave_chaos": 0.25}}
 """Levels where they are not the default ones, under which it calls half of the bars chaos. On 120 development paths of
 `WidePrior` it calls .28 so, where .27 are, with 4 false switches per 1,000 bars."""
@@ -51,7 +54,7 @@ class NeuralRegimeFilter(RegimeFilter):
     steps: int = 200
 
     def _parts(self) -> tuple[Feature, Rule]:
-        return _on(_shipped("equity_index") if self.model is None else _single_output(self.model))
+        return _on_shipped("equity_index") if self.model is None else _on(_single_output(self.model))
 
     @property
     def model_(self) -> "MarketMamba":
@@ -70,7 +73,8 @@ class NeuralRegimeFilter(RegimeFilter):
             `companion.heston.WidePrior`. The last two infer the market's parameters from the past as they go.
             "scale_free" reads returns in units of their own slow scale (``companion.mamba._scale``): returns × c give
             the same probabilities, and every scale is known. Where "universal" knows the scale, it knows more: the
-            level of volatility tells a slow chaos from a calm.
+            level of volatility tells a slow chaos from a calm. All three say what is unlike these markets
+            (`RegimeReading.ood_p_value`); once fitted to other paths, a filter does not.
         **settings
             `enter_chaos`, `leave_chaos` and `warm_up`; "scale_free" has levels of its own, .5 and .25.
 
@@ -79,7 +83,9 @@ class NeuralRegimeFilter(RegimeFilter):
         ValueError
             When there is no filter of that name.
         """
-        return cls.from_network(_shipped(name), **_LEVELS.get(name, {}) | settings)
+        feature, rule = _on_shipped(name)
+        self = cls(feature.model, **_LEVELS.get(name, {}) | settings)
+        return self._take(feature, rule, _CALIBRATED, "the markets of its training")
 
     @classmethod
     def from_network(cls, model: "MarketMamba", **settings: Any) -> Self:
@@ -93,7 +99,22 @@ class NeuralRegimeFilter(RegimeFilter):
         """
         self = cls(model, **settings)
         feature, rule = _on(_single_output(model))
-        return self._take(feature, rule, PlattCalibration(slope=1.0, intercept=0.0), "the markets of its training")
+        return self._take(feature, rule, _CALIBRATED, "the markets of its training")
+
+    def ood_p_value(self, X: ArrayLike) -> Floats:
+        """`RegimeReading.ood_p_value` at every bar, of the shape of X.
+
+        Raises
+        ------
+        ValueError
+            When the network is not a shipped one as it was trained.
+        """
+        latents, ood = self.transform(X), cast(Latent, self.feature_).ood
+        if ood is None:
+            raise ValueError(
+                "the filter must be a shipped one, not fitted since: the markets of this one are not known"
+            )
+        return ood.p_values(latents)
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Train the network on labeled paths, if there are labels, and calibrate its log-odds.
@@ -127,10 +148,14 @@ class NeuralRegimeFilter(RegimeFilter):
         return _on(train(paths, recipe, seed=self.seed, labels=labels, model=start).model)
 
 
-def _on(model: "MarketMamba") -> tuple[Latent, Linear]:
+def _on(model: "MarketMamba", ood: OutOfDistribution | None = None) -> tuple[Latent, Linear]:
     """The parts of a filter on a network: its latent, and its head."""
     weight, bias = (parameter.detach().cpu().double().numpy() for parameter in model.head.parameters())
-    return Latent(model), Linear(weight[0], float(bias[0]))
+    return Latent(model, ood), Linear(weight[0], float(bias[0]))
+
+
+def _on_shipped(name: str) -> tuple[Latent, Linear]:
+    return _on(_shipped(name), OutOfDistribution.load(OOD, name, _PRETRAINED / f"{name}.safetensors"))
 
 
 def _single_output(model: "MarketMamba") -> "MarketMamba":

@@ -43,6 +43,11 @@ class RegimeReading:
     known_scale : bool
         Whether the returns of the last year or so are of a size that the detector was made for. A network that was
         trained in one unit takes a bond for a calm that never ends, and a coin for a chaos that never does.
+    ood_p_value : float or None
+        Of the hypothesis that the past is one of the markets that a shipped network was trained on, in (0, 1]: on 2,500
+        bars of such a market it falls to α or below at any bar with probability α at most. A small one says that
+        `p_chaos` means nothing; a large one proves nothing. 1 in the first 60 bars; None for a detector that has no
+        such markets.
     """
 
     p_chaos: float
@@ -52,6 +57,7 @@ class RegimeReading:
     warm: bool
     features: Floats = field(compare=False, repr=False)
     known_scale: bool = True
+    ood_p_value: float | None = None
 
     @property
     def p_stable(self) -> float:
@@ -78,6 +84,7 @@ class RegimeStepper:
         self._state = feature.start(1)
         self._regime = self._n_bars = 0
         self._scale = np.zeros(2)  # weighted sums of squared returns and of their weights
+        self._distance = 0.0  # what `OutOfDistribution` averages
 
     @cached_property
     def _identity(self) -> str:
@@ -96,6 +103,7 @@ class RegimeStepper:
         """Take one more bar; a refused one (`ValueError`) leaves the stepper as it was."""
         value = _checked(log_return)
         features = self._advance(value)
+        ood_p_value = self._ood_p_value()
         score, confidence = self._judge(features)
         p_chaos = _logistic(self._slope * score + self._intercept)
         if p_chaos >= self._enter_chaos:
@@ -105,7 +113,7 @@ class RegimeStepper:
         self._n_bars += 1
         warm = self._n_bars > self._warm_up
         known = self._knows_scale(value) or not warm
-        return RegimeReading(p_chaos, self._regime, confidence, self._n_bars, warm, features, known)
+        return RegimeReading(p_chaos, self._regime, confidence, self._n_bars, warm, features, known, ood_p_value)
 
     def _knows_scale(self, log_return: float) -> bool:
         """Take the return into the slow scale, and ask whether the feature was made for such returns."""
@@ -120,6 +128,10 @@ class RegimeStepper:
         """Features (n_features,) after one more bar."""
         features, self._state = self._feature.advance(np.array([log_return]), self._state)
         return features[0]
+
+    def _ood_p_value(self) -> float | None:
+        """Of the bar that `_advance` has just taken."""
+        return None
 
     def _judge(self, features: Floats) -> tuple[float, float]:
         """Score and confidence of features (n_features,)."""
@@ -140,6 +152,7 @@ class RegimeStepper:
             "regime": self._regime,
             "feature": pack(self._state),
             "scale": pack(self._scale),
+            "distance": self._distance,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -147,15 +160,18 @@ class RegimeStepper:
         try:
             detector, feature, scale = state["detector"], unpack(state["feature"]), unpack(state["scale"])
             n_bars, regime = check_count("n_bars", state["n_bars"], least=0), int(state["regime"])
+            distance = float(state["distance"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"state must be what state() gave, got something else ({error!r})") from error
         if detector != self._identity:
             raise ValueError("state must be that of the same detector, fitted and set alike, got another's")
         fresh = self._feature.start(1)
         expected = self._feature.advance(np.zeros(1), fresh)[1] if n_bars else fresh
-        if regime not in (0, 1) or _shape((feature, scale)) != _shape((expected, self._scale)):
+        whole = regime in (0, 1) and math.isfinite(distance)
+        if not whole or _shape((feature, scale)) != _shape((expected, self._scale)):
             raise ValueError("state must be what state() gave, got one that has been changed")
         self._n_bars, self._regime, self._state, self._scale = n_bars, regime, feature, scale
+        self._distance = distance
 
 
 class LatentStepper(RegimeStepper):
@@ -163,7 +179,7 @@ class LatentStepper(RegimeStepper):
 
     def __init__(self, feature: Latent, rule: Rule, calibration: PlattCalibration, **settings: Any) -> None:
         super().__init__(feature, rule, calibration, **settings)
-        self._stepper, self._kept = feature.stepper, feature.kept
+        self._stepper, self._kept, self._ood = feature.stepper, feature.kept, feature.ood
         self._inputs = np.empty((1, self._stepper.n_features), np.float32)  # as the model was trained
         self._latent = np.empty((1, self._stepper.d_model), self._stepper.dtype)
 
@@ -174,6 +190,12 @@ class LatentStepper(RegimeStepper):
         self._inputs[0] = features_of_one(log_return)
         self._stepper.step_in_place(self._inputs.astype(self._stepper.dtype, copy=False), (conv, hidden), self._latent)
         return self._latent[0].astype(np.float64)
+
+    def _ood_p_value(self) -> float | None:
+        if self._ood is None:
+            return None
+        self._distance = self._ood.after(self._latent[0], self._distance, self._n_bars)
+        return self._ood.p_value(self._distance)
 
 
 def scale_is_known(paths: Floats, rms_range: tuple[float, float] | None) -> NDArray[np.bool_]:
