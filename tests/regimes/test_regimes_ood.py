@@ -63,7 +63,7 @@ def test_no_bar_knows_the_next(name):
 
 
 def test_a_market_of_the_training_is_suspected_as_often_as_stated(name):
-    paths = simulate_lessons(name, n_paths=100, n_bars=N_BARS, seed=77).log_returns
+    paths = simulate_lessons(name, n_paths=40, n_bars=N_BARS, seed=77).log_returns
     low, high = false_kill_interval(CalibrateOodConfig.n_paths, len(paths), false_kill=ALPHA, level=0.999)
     assert low <= np.mean(lowest(name, paths) <= ALPHA) <= high
 
