@@ -54,7 +54,8 @@ class Desk:
     ----------
     detector : fitted RegimeFilter
     monitor : SafetyMonitor, optional
-        Kill switch on the feed and on the detector's latent; without it neither is watched.
+        Kill switch on the feed, on the detector's latent and, where the monitor has that rule, on the past; without it
+        none is watched.
     sizing : SizingConfig
         The sizing law, per bar.
     instrument : Instrument
@@ -116,10 +117,14 @@ class Desk:
         self._intake = Intake(volatility=volatility, window=window, bar=bar, longest_gap=longest_gap, intraday=intraday)
         self._dimmed = 0.0
         self._held = Decimal(0)
-        self._watches_feed = self._monitor is not None and len(self._monitor.thresholds) > 1
+        self._watched: frozenset[str] = frozenset()
         if self._monitor is not None:
             self._monitor.reset()
-            self._monitor.check_safety(detector.stepper().update(0.0).features)  # one of another detector is refused
+            self._watched = frozenset(self._monitor.thresholds)
+            first = detector.stepper().update(0.0)
+            self._monitor.check_safety(first.features)  # one of another detector is refused
+            if "past" in self._watched and first.ood_p_value is None:
+                raise ValueError("monitor must be of this detector, got one of a detector that judges the past")
         self._identity = fingerprint(
             detector,
             self._monitor,
@@ -220,9 +225,11 @@ class Desk:
             return None
         reading = self._stepper.update(taken.log_return / taken.factor)
         if self._monitor is not None:
-            if self._watches_feed:
+            if "invalid" in self._watched:
                 checks.append(self._monitor.check_input(taken.log_return, factor=taken.factor))
             checks.append(self._monitor.check_safety(reading.features))
+            if "past" in self._watched and reading.ood_p_value is not None:
+                checks.append(self._monitor.check_past(reading.ood_p_value))
         return reading
 
     def _leverage(

@@ -13,7 +13,7 @@ from companion.desk._desk import Desk, Leverage
 from companion.desk._signals import Signal
 from companion.errors import InputError
 from companion.regimes import NeuralRegimeFilter
-from companion.regimes._neural_filter import SCALE_FREE
+from companion.regimes._neural_filter import OOD, SCALE_FREE
 from companion.risk import DailyLossLimit, SafetyMonitor, SizingConfig
 from companion.risk._instrument import Instrument
 
@@ -21,7 +21,7 @@ MINUTES_PER_YEAR = 525_600
 WARM_UP = 720
 """Bars until the filter's scale is one."""
 MONITOR = Path(__file__).parent / "pretrained" / "minute_monitor.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 REMEDY = "make it again with `python -m companion.pipeline.calibrate_minute_monitor`"
 
 
@@ -44,11 +44,12 @@ def minute_monitor() -> SafetyMonitor:
     """
     stored = read_json(MONITOR, remedy=REMEDY)
     try:
-        version, made_for = stored["format_version"], stored["provenance"]["inputs"]["model"]["sha256"]
+        version, inputs = stored["format_version"], stored["provenance"]["inputs"]
+        made_for = [inputs[name]["sha256"] for name in ("model", "ood")]
         monitor = SafetyMonitor.from_parameters(stored["parameters"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{MONITOR}: content is not a monitor ({error!r}); {REMEDY}") from error
-    if (version, made_for) != (FORMAT_VERSION, sha256_file(SCALE_FREE)):
+    if (version, made_for) != (FORMAT_VERSION, [sha256_file(SCALE_FREE), sha256_file(OOD)]):
         raise InputError(f"{MONITOR}: the monitor is of another format or filter than this version's; {REMEDY}")
     return monitor
 

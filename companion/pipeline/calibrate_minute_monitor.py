@@ -1,6 +1,7 @@
 """Calibrate the monitor of `companion.desk.minute_desk` on simulated minutes.
 
-It takes a minute. Run it whenever the shipped `scale_free` filter or the rules of the monitor change.
+It takes a minute. Run it whenever the shipped `scale_free` filter changes, what that says of a past, or the rules of
+the monitor.
 """
 
 import json
@@ -18,9 +19,9 @@ from companion.desk._minute import FORMAT_VERSION, MONITOR, minute_filter
 from companion.heston import RegimeSwitchingHeston, WidePrior
 from companion.heston.kernels._blocks import for_blocks
 from companion.pipeline._step import Report, Step, main
-from companion.regimes._neural_filter import SCALE_FREE
+from companion.regimes._neural_filter import OOD, SCALE_FREE
 from companion.risk import SafetyMonitor
-from companion.risk._distance import latents, normal_states
+from companion.risk._distance import latents, normal_states, p_values_of
 
 QUIETEST, WILDEST = 0.115, 0.4  # quantiles of the prior's scale: a stable regime of .02 to .12 % a minute
 START, TICK = 50_000.0, 0.1
@@ -102,6 +103,7 @@ def calibrate(config: CalibrateMinuteMonitorConfig) -> SafetyMonitor:
         centroids,
         calibration_paths=latents(detector, paths, warm_up=detector.warm_up),
         calibration_returns=paths,
+        calibration_p_values=p_values_of(detector, paths),
         false_kill=config.false_kill,
     )
 
@@ -109,7 +111,7 @@ def calibrate(config: CalibrateMinuteMonitorConfig) -> SafetyMonitor:
 STEP = Step(
     "calibrate-minute-monitor",
     CalibrateMinuteMonitorConfig,
-    inputs={"model": str(SCALE_FREE)},
+    inputs={"model": str(SCALE_FREE), "ood": str(OOD)},
     output=str(MONITOR),
     run=run,
 )

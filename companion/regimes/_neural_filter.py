@@ -101,6 +101,11 @@ class NeuralRegimeFilter(RegimeFilter):
         feature, rule = _on(_single_output(model))
         return self._take(feature, rule, _CALIBRATED, "the markets of its training")
 
+    @property
+    def judges_past(self) -> bool:
+        """Whether `ood_p_value` is known: that of a shipped network as it was trained."""
+        return cast(Latent, self.feature_).ood is not None
+
     def ood_p_value(self, X: ArrayLike) -> Floats:
         """`RegimeReading.ood_p_value` at every bar, of the shape of X.
 

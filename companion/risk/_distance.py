@@ -96,6 +96,14 @@ def latents(detector: Any, paths: Floats, *, warm_up: int) -> Iterator[Floats]:
         yield from np.asarray(detector.transform(paths[first : first + PATHS_AT_ONCE]))[:, warm_up:]
 
 
+def p_values_of(detector: Any, paths: Floats) -> Floats | None:
+    """What the detector says of each past, shape of `paths`; None where it has no markets to compare with."""
+    if not getattr(detector, "judges_past", False):
+        return None
+    chunks = range(0, len(paths), PATHS_AT_ONCE)
+    return np.concatenate([detector.ood_p_value(paths[first : first + PATHS_AT_ONCE]) for first in chunks])
+
+
 def normal_states(detector: Any, paths: Floats, *, warm_up: int) -> tuple[Floats, Floats]:
     """States of normal paths, enough for a covariance, and the centroids of a detector among them.
 

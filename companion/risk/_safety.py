@@ -1,11 +1,13 @@
 """The kill switch: are the feed and the model's state what they were when the model was trained?
 
-It has two sensors. `check_input` judges each return by the rules of `companion.risk._input_rules` before the model sees
-it; `check_safety` judges the latent state that the model makes of it by its distance to the nearest regime. Their
-thresholds are calibrated together on held-out paths (`companion.risk._conformal`), so that a normal path is stopped by
-any of them with the stated probability over the stated horizon.
+It has three sensors. `check_input` judges each return by the rules of `companion.risk._input_rules` before the model
+sees it; `check_safety` judges the latent state that the model makes of it by its distance to the nearest regime, and
+sees one strange bar; `check_past` judges the p-value that the detector gives its past, and sees many bars that are
+strange together. Their thresholds are calibrated together on held-out paths (`companion.risk._conformal`), so that a
+normal path is stopped by any of them with the stated probability over the stated horizon.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple, Self
@@ -15,12 +17,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from companion._checks import as_paths
 from companion.risk._conformal import check_enough, conformal_threshold, joint_thresholds, paths_for_units
-from companion.risk._distance import CentroidDistance, Metric, as_centroids, checked_states, latents, normal_states
+from companion.risk._decimal import as_float
+from companion.risk._distance import (
+    CentroidDistance,
+    Metric,
+    as_centroids,
+    checked_states,
+    latents,
+    normal_states,
+    p_values_of,
+)
 from companion.risk._floats import Floats, as_floats
 from companion.risk._input_rules import INPUT_RULES, SHORTEST_RUN, Feed, InputRules
 
-#: Smallest thresholds, whatever calibration says: an invalid return always fires, a run of three at the earliest.
-_FLOORS = {"invalid": 0.5, "frozen": SHORTEST_RUN - 0.5, "repeated": SHORTEST_RUN - 0.5}
+#: Smallest thresholds, whatever calibration says: an invalid return always fires, a run of three at the earliest, and a
+#: past with a p-value above .05 never.
+_FLOORS = {"invalid": 0.5, "frozen": SHORTEST_RUN - 0.5, "repeated": SHORTEST_RUN - 0.5, "past": -math.log10(0.05)}
+#: Logarithms of a number and of an array may differ in the last digit; p-values that differ do so by more than this.
+_MARGIN = 1e-9
 _RULES, _REASONS = tuple(INPUT_RULES), tuple(f"{rule}: {what}" for rule, what in INPUT_RULES.items())
 
 
@@ -38,7 +52,7 @@ class SafetyReading(NamedTuple):
     threshold : float
         That threshold.
     rule : str
-        Name of that rule: "distance" or one of "invalid", "frozen", "repeated", "jump" and "collapse".
+        Name of that rule: "distance", "past", or one of "invalid", "frozen", "repeated", "jump" and "collapse".
     """
 
     safe: bool
@@ -71,6 +85,9 @@ class SafetyMonitor:
     calibration_returns : array_like, optional
         Log returns of the same paths, shape (n_paths, horizon + rules.warm_up) or longer: a live feed is warm, so the
         bars before the first state warm the rules up. Without them the monitor has no input rules.
+    calibration_p_values : array_like, optional
+        `companion.regimes.NeuralRegimeFilter.ood_p_value` of the same paths, shape (n_paths, horizon) or longer.
+        Without them the monitor does not judge the past.
     false_kill : float
         Probability of stopping a normal path within the horizon.
     metric : {"mahalanobis", "euclidean"}
@@ -100,6 +117,7 @@ class SafetyMonitor:
         *,
         calibration_paths: Iterable[ArrayLike],
         calibration_returns: ArrayLike | None = None,
+        calibration_p_values: ArrayLike | None = None,
         false_kill: float = 0.05,
         metric: Metric = "mahalanobis",
         shrinkage: bool = True,
@@ -111,19 +129,24 @@ class SafetyMonitor:
         states = checked_states(train_states, "train_states", centroids.shape[1])
         self._distance = CentroidDistance.of_states(states, centroids, metric=metric, shrinkage=shrinkage)
         self._rules = rules or InputRules()
-        maxima, self.horizon = self._calibrate_distance(calibration_paths)
-        self.n_calibration = len(maxima)
-        self._limits: tuple[float, ...] = ()
-        if calibration_returns is None:
-            self._threshold = conformal_threshold(maxima, false_kill=false_kill)
-        else:
-            inputs = self._calibrate_input(calibration_returns, len(maxima))
-            self.n_calibration -= paths_for_units(len(maxima))
-            floors = [_FLOORS.get(name, 0.0) for name in ("distance", *_RULES)]
-            joint = joint_thresholds(np.column_stack([maxima, inputs]), false_kill=false_kill, floors=floors)
-            self._threshold, *limits = joint.tolist()
-            self._limits = tuple(limits)
-        self._feed = Feed(self._rules)
+        distances, self.horizon = self._calibrate_distance(calibration_paths)
+        self.n_calibration, maxima = len(distances), {"distance": distances}
+        if calibration_p_values is not None:
+            maxima["past"] = self._calibrate_past(calibration_p_values)
+        if calibration_returns is not None:
+            maxima |= zip(_RULES, self._calibrate_input(calibration_returns).T, strict=True)
+        if len(maxima) == 1:
+            self._take({"distance": conformal_threshold(distances, false_kill=false_kill)})
+            return
+        floors = [_FLOORS.get(name, 0.0) for name in maxima]
+        joint = joint_thresholds(np.column_stack([*maxima.values()]), false_kill=false_kill, floors=floors)
+        self.n_calibration -= paths_for_units(self.n_calibration)
+        self._take(dict(zip(maxima, joint.tolist(), strict=True)))
+
+    def _take(self, thresholds: Mapping[str, float]) -> None:
+        """These are the thresholds, and no bar was seen."""
+        self._thresholds, self._feed = dict(thresholds), Feed(self._rules)
+        self._limits = tuple(thresholds[rule] for rule in _RULES if rule in thresholds)
 
     @classmethod
     def for_detector(
@@ -139,7 +162,8 @@ class SafetyMonitor:
         """Monitor of a fitted detector, from returns of normal paths that it was not fitted on.
 
         The first half of the paths gives the distance its unit, the other half calibrates the thresholds. The bars that
-        warm the detector and the rules up, the longer of the two, are no part of the horizon.
+        warm the detector and the rules up, the longer of the two, are no part of the horizon. The past is judged where
+        the detector gives it a p-value.
 
         Parameters
         ----------
@@ -170,6 +194,7 @@ class SafetyMonitor:
             centroids,
             calibration_paths=latents(detector, calibration, warm_up=warm_up),
             calibration_returns=calibration,
+            calibration_p_values=p_values_of(detector, calibration),
             false_kill=false_kill,
             metric=metric,
             shrinkage=shrinkage,
@@ -181,8 +206,7 @@ class SafetyMonitor:
         return {
             "whiten": self._distance.whiten.tolist(),
             "centroids": self._distance.centroids.tolist(),
-            "threshold": self._threshold,
-            "limits": list(self._limits),
+            "thresholds": self.thresholds,
             "horizon": self.horizon,
             "n_calibration": self.n_calibration,
             "rules": asdict(self._rules),
@@ -196,27 +220,29 @@ class SafetyMonitor:
         self = cls.__new__(cls)
         try:
             whiten, centroids = (as_floats(parameters[name], name) for name in ("whiten", "centroids"))
-            self._threshold, self._limits = float(parameters["threshold"]), tuple(map(float, parameters["limits"]))
+            thresholds = {str(rule): float(value) for rule, value in parameters["thresholds"].items()}
             self.horizon, self.n_calibration = int(parameters["horizon"]), int(parameters["n_calibration"])
             self._rules = InputRules(**parameters["rules"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"parameters must describe a SafetyMonitor, got others: {error!r}") from error
-        if whiten.shape != 2 * as_centroids(centroids).shape[1:] or len(self._limits) not in (0, len(_RULES)):
+        known = thresholds.keys() - {"past"} in ({"distance"}, {"distance", *_RULES})
+        if not known or whiten.shape != 2 * as_centroids(centroids).shape[1:]:
             raise ValueError(
-                f"parameters must fit together, got whiten of shape {whiten.shape}, {len(self._limits)} limits"
+                f"parameters must fit together, got whiten of shape {whiten.shape}, thresholds of {[*thresholds]}"
             )
-        self._distance, self._feed = CentroidDistance(whiten, centroids), Feed(self._rules)
+        self._distance = CentroidDistance(whiten, centroids)
+        self._take(thresholds)
         return self
 
     @property
     def thresholds(self) -> dict[str, float]:
         """Largest value of each rule that is safe."""
-        return {"distance": self._threshold} | dict(zip(_RULES, self._limits, strict=bool(self._limits)))
+        return dict(self._thresholds)
 
     @property
     def threshold(self) -> float:
         """Largest distance that is safe."""
-        return self._threshold
+        return self._thresholds["distance"]
 
     def _calibrate_distance(self, paths: Iterable[ArrayLike]) -> tuple[Floats, int]:
         """Largest distance on each path, and the common number of bars."""
@@ -231,12 +257,22 @@ class SafetyMonitor:
             raise ValueError(f"calibration_paths must be of one length, got {sorted(lengths)}")
         return np.asarray(maxima), lengths.pop()
 
-    def _calibrate_input(self, returns: ArrayLike, n_paths: int) -> Floats:
+    def _calibrate_past(self, p_values: ArrayLike) -> Floats:
+        """Largest value of the rule "past" on each path, shape (n_paths,)."""
+        values = as_floats(p_values, "calibration_p_values")
+        if values.ndim != 2 or len(values) != self.n_calibration or values.shape[1] < self.horizon:
+            shape = f"({self.n_calibration}, horizon {self.horizon} or more)"
+            raise ValueError(f"calibration_p_values must have shape {shape}, got {values.shape}")
+        if not np.all((values > 0.0) & (values <= 1.0)):
+            raise ValueError("calibration_p_values must lie in (0, 1], got others")
+        return np.asarray(_MARGIN - np.log10(values[:, -self.horizon :].min(axis=1)))
+
+    def _calibrate_input(self, returns: ArrayLike) -> Floats:
         """Largest value of each input rule on each path, shape (n_paths, n_rules)."""
         paths, _ = as_paths(returns, name="calibration_returns")
         warm_up = self._rules.warm_up
-        if len(paths) != n_paths or paths.shape[1] < self.horizon + warm_up:
-            shape = f"({n_paths}, horizon {self.horizon} + rules.warm_up {warm_up} or more)"
+        if len(paths) != self.n_calibration or paths.shape[1] < self.horizon + warm_up:
+            shape = f"({self.n_calibration}, horizon {self.horizon} + rules.warm_up {warm_up} or more)"
             raise ValueError(f"calibration_returns must have shape {shape}, got {paths.shape}: drop the first states")
         return np.asarray(self._rules.statistics(paths)[:, -self.horizon :].max(axis=1))
 
@@ -257,12 +293,24 @@ class SafetyMonitor:
                 x = np.full(self._distance.shape, np.nan)
         if x.shape != self._distance.shape:
             raise ValueError(f"state must have shape {self._distance.shape}, got {x.shape}")
-        distance = self._distance.one(x)
-        if distance <= self._threshold:
-            return SafetyReading(True, "safe", distance, self._threshold, "distance")
+        distance, threshold = self._distance.one(x), self._thresholds["distance"]
+        if distance <= threshold:
+            return SafetyReading(True, "safe", distance, threshold, "distance")
         finite = bool(np.all(np.isfinite(x)))
         reason = "out of distribution: far from every known regime" if finite else "non-finite state"
-        return SafetyReading(False, reason, distance, self._threshold, "distance")
+        return SafetyReading(False, reason, distance, threshold, "distance")
+
+    def check_past(self, p_value: float) -> SafetyReading:
+        """Judge the past by `RegimeReading.ood_p_value`; the value of the rule is its decimal logarithm, negated.
+
+        What is no p-value is unsafe. The rule speaks late, since it weighs some fifty bars, and sees what no single bar
+        shows: volatility that is ten times as large for good, or prices that trend without end.
+        """
+        p, threshold = as_float(p_value), self._past_threshold()
+        value = 0.0 - math.log10(p) if 0.0 < p <= 1.0 else math.inf
+        safe = value <= threshold
+        reason = "safe" if safe else "out of distribution: the past is unlike any market of the detector's training"
+        return SafetyReading(safe, reason, value, threshold, "past")
 
     def check_input(self, log_return: float, *, factor: float = 1.0) -> SafetyReading:
         """Judge one more log return, before the model sees it.
@@ -301,9 +349,12 @@ class SafetyMonitor:
         self._feed.restore(state)
 
     def alarms(
-        self, states: ArrayLike | None = None, log_returns: ArrayLike | None = None
+        self,
+        states: ArrayLike | None = None,
+        log_returns: ArrayLike | None = None,
+        p_values: ArrayLike | None = None,
     ) -> dict[str, NDArray[np.bool_]]:
-        """Whether each rule fires at each bar of whole paths: what the two checks say bar by bar.
+        """Whether each rule fires at each bar of whole paths: what the checks say bar by bar.
 
         Parameters
         ----------
@@ -312,24 +363,37 @@ class SafetyMonitor:
         log_returns : array_like, optional
             Log returns of the same paths, for the input rules, shape (n_bars,) or (n_paths, n_bars), or longer: bars
             before the first state only warm the rules up.
+        p_values : array_like, optional
+            `companion.regimes.NeuralRegimeFilter.ood_p_value` of the same paths, for the past, of the shape of the log
+            returns, or longer.
 
         Returns
         -------
         dict of str to ndarray
-            Rule to alarms of shape (…, n_bars).
+            Rule to alarms of shape (…, n_bars), of the rules that something was given for.
         """
-        fired = {} if states is None else {"distance": ~(self.distance(states) <= self._threshold)}
+        fired = {}
+        if p_values is not None:
+            fired["past"] = ~(-np.log10(as_floats(p_values, "p_values")) <= self._past_threshold())
         if log_returns is not None:
             above = self._rules.statistics(log_returns) > np.array(self._input_limits())
-            if states is not None:
-                *paths, n_bars = (0, *np.shape(states)[:-1])
-                if paths != [0, *above.shape[:-2]] or not 0 < n_bars <= above.shape[-2]:
-                    raise ValueError(
-                        f"log_returns must be of the paths of states {np.shape(states)}, got {np.shape(log_returns)}"
-                    )
-                above = above[..., -n_bars:, :]
             fired |= {name: above[..., rule] for rule, name in enumerate(INPUT_RULES)}
-        return fired
+        if states is None:
+            return fired
+        *paths, n_bars = (0, *np.shape(states)[:-1])
+        for name, alarm in fired.items():
+            if paths != [0, *alarm.shape[:-1]] or not 0 < n_bars <= alarm.shape[-1]:
+                given = "p_values" if name == "past" else "log_returns"
+                raise ValueError(
+                    f"{given} must be of the paths of states {np.shape(states)}, got those of {alarm.shape}"
+                )
+        cut = {name: alarm[..., -n_bars:] for name, alarm in fired.items()}
+        return {"distance": ~(self.distance(states) <= self.threshold)} | cut
+
+    def _past_threshold(self) -> float:
+        if "past" not in self._thresholds:
+            raise ValueError("calibration_p_values must be given to judge the past, got none: this monitor does not")
+        return self._thresholds["past"]
 
     def _input_limits(self) -> tuple[float, ...]:
         if not self._limits:

@@ -43,6 +43,23 @@ def test_a_monitor_of_another_detector_is_refused_at_once(normal):
     monitor = SafetyMonitor.for_detector(small, normal, false_kill=0.1)
     with pytest.raises(ValueError, match=r"state must have shape \(32,\)"):
         new_desk((large, monitor))
+    with pytest.raises(ValueError, match="monitor must be of this detector"):
+        new_desk((NeuralRegimeFilter.from_network(small.model_), monitor))
+
+
+def test_prices_that_trend_without_end_are_none_that_the_network_knows(normal):
+    """A drift of a sigma a day: no single day is strange, and the desk is flat by their sum."""
+    detector = NeuralRegimeFilter.load_pretrained()
+    monitor = SafetyMonitor.for_detector(detector, normal, false_kill=0.1)
+    path = RegimeSwitchingHeston.equity_index().simulate(n_paths=1, n_steps=700, seed=9).log_returns[0]
+    path[400:] += 0.008
+    close = 100.0 * np.exp(np.cumsum(path))
+    bars = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), close))
+    made = new_desk((detector, monitor)).run(bars, equity=EQUITY)
+    assert all(decision.safe for decision in made[:400])
+    assert all(decision.quantity == 0 for decision in made[-100:])
+    reason = "flatten: out of distribution: the past is unlike any market of the detector's training"
+    assert all(reason in decision.reasons for decision in made[-100:])
 
 
 def simulated_bars():
@@ -77,7 +94,8 @@ def test_bar_by_bar_is_the_batch_and_every_part_says_what_it_says_alone(parts, b
     np.testing.assert_allclose([d.p_stable for d in made[1:]], p_stable, rtol=0, atol=1e-6)
     assert [d.regime for d in made[1:]] == detector.predict(returns).tolist()
     latents = detector.transform(returns)
-    alarms = np.any([*monitor.alarms(latents, returns).values()], axis=0)
+    p_values = detector.ood_p_value(returns) if "past" in monitor.thresholds else None
+    alarms = np.any([*monitor.alarms(latents, returns, p_values).values()], axis=0)
     assert [not d.safe for d in made[1:]] == alarms.tolist()
     led = np.where(alarms | (np.arange(len(returns)) < detector.warm_up), 0.0, dimmer(p_stable))
     np.testing.assert_array_equal([d.leverage for d in made[1:]], led)

@@ -67,8 +67,11 @@ def test_it_is_what_the_parts_say_by_hand(market, volatility):
             continue
         reading = stepper.update(day.update(bar.time, log_return))
         assert decision.p_stable == reading.p_stable
-        checks = monitor.check_input(log_return, factor=factor), monitor.check_safety(reading.features)
-        assert decision.safety == checks
+        assert decision.safety == (
+            monitor.check_input(log_return, factor=factor),
+            monitor.check_safety(reading.features),
+            monitor.check_past(reading.ood_p_value),
+        )
         expected = level * day.factor(bar.time + MINUTE)
         assert decision.sigma_bar == expected or math.isnan(expected)
     assert {decision.sigma_bar / level, 1.0} != {1.0}  # the curve has something to say

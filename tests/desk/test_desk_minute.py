@@ -96,7 +96,7 @@ def test_its_monitor_stops_one_normal_day_a_month():
     monitor, detector = _minute.minute_monitor(), _minute.minute_filter()
     assert (monitor.horizon, monitor.n_calibration) == (1440, 600)
     days = minute_returns(n_paths=40, n_bars=detector.warm_up + 1440, seed=990_017)
-    fired = monitor.alarms(detector.transform(days)[:, detector.warm_up :], days)
+    fired = monitor.alarms(detector.transform(days)[:, detector.warm_up :], days, detector.ood_p_value(days))
     stopped = np.any(list(fired.values()), axis=0).any(axis=1).mean()
     assert stopped <= false_kill_interval(600, 40, false_kill=1 / 30, level=0.99)[1]
 
@@ -113,12 +113,14 @@ def test_its_monitor_sees_a_feed_that_breaks(day):
 
     assert any("does not move" in reason for reason in reasons(*[last.close] * 3))
     assert any("beyond recent volatility" in reason for reason in reasons(1.02 * last.close))
+    wild = last.close * np.exp(np.cumsum(0.015 * np.random.default_rng(0).standard_normal(400)))
+    assert any("unlike any market" in reason for reason in reasons(*wild))
 
 
 def test_the_monitor_is_made_anew_to_the_same_bytes(tmp_path, monkeypatch):
     config, files = CalibrateMinuteMonitorConfig(n_metric=2, n_paths=8, n_bars=60, false_kill=0.2, seed=1), []
     for name in ("one.json", "two.json"):
-        inputs = {"model": calibrate_minute_monitor.SCALE_FREE}
+        inputs = {"model": calibrate_minute_monitor.SCALE_FREE, "ood": calibrate_minute_monitor.OOD}
         calibrate_minute_monitor.run(config, inputs, tmp_path / name, lambda done, total: None)
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1]
@@ -129,10 +131,11 @@ def test_the_monitor_is_made_anew_to_the_same_bytes(tmp_path, monkeypatch):
 def test_a_damaged_monitor_says_how_to_make_it_again(tmp_path, monkeypatch):
     stored, path = json.loads(_minute.MONITOR.read_text(encoding="utf-8")), tmp_path / "monitor.json"
     monkeypatch.setattr(_minute, "MONITOR", path)
+    inputs = stored["provenance"]["inputs"]
     broken = [
         {},
         stored | {"format_version": 9},
-        stored | {"provenance": stored["provenance"] | {"inputs": {"model": {"sha256": "0"}}}},
+        *(stored | {"provenance": {"inputs": inputs | {name: {"sha256": "0"}}}} for name in ("model", "ood")),
         stored | {"parameters": {}},
         stored | {"parameters": stored["parameters"] | {"whiten": [[1.0]]}},
         [],
@@ -149,6 +152,7 @@ def test_a_monitor_is_what_its_parameters_say():
     states = np.random.default_rng(0).standard_normal((5, 64))
     np.testing.assert_array_equal(monitor.distance(states), twin.distance(states))
     assert twin.thresholds == monitor.thresholds
-    for change in ({"whiten": None}, {"limits": [1.0]}, {"rules": {"window": 0}}):
+    damaged = ({"past": 1.0}, {"distance": 1.0, "jump": 1.0}, [1.0], {"distance": "far"})
+    for change in ({"whiten": None}, {"rules": {"window": 0}}, *({"thresholds": each} for each in damaged)):
         with pytest.raises(ValueError, match="parameters must"):
             SafetyMonitor.from_parameters(monitor.parameters() | change)

@@ -14,6 +14,7 @@ from scipy.stats import beta, binom
 from sklearn.cluster import KMeans
 
 from companion.risk import SafetyMonitor, false_kill_interval
+from companion.risk._conformal import conformal_threshold
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=300)
 D = 4
@@ -235,6 +236,99 @@ def test_returns_that_do_not_warm_the_rules_up_are_refused(parts, n_bars):
 def test_alarms_of_states_and_returns_that_disagree_are_refused(both, states, returns):
     with pytest.raises(ValueError, match="log_returns must be of the paths of states"):
         both.alarms(states, returns)
+
+
+# --- the past --------------------------------------------------------------------------------------------------------
+
+
+def lowest(rng, n_paths, n_bars=100):
+    """P-values as a detector gives them: on a path of n bars the smallest is uniform, and the others are larger."""
+    smallest = np.ceil(1000 * rng.random((n_paths, 1))) / 1000
+    values = np.broadcast_to(np.maximum(smallest, 0.9), (n_paths, n_bars)).copy()
+    np.put_along_axis(values, rng.integers(n_bars, size=(n_paths, 1)), smallest, axis=1)
+    return values
+
+
+@pytest.fixture(scope="module")
+def three(parts):
+    return SafetyMonitor(
+        parts.train,
+        parts.kmeans,
+        calibration_paths=two_clusters(900, 100, seed=1),
+        calibration_returns=feed(900, seed=11),
+        calibration_p_values=lowest(np.random.default_rng(0), 900, 130),
+        false_kill=0.05,
+    )
+
+
+def test_three_sensors_together_stop_as_often_as_stated(three):
+    p_values = lowest(np.random.default_rng(1), 1000)
+    fired = three.alarms(two_clusters(1000, 100, seed=2), feed(1000, seed=12), p_values)
+    killed = {name: alarm.any(axis=1) for name, alarm in fired.items()}
+    low, high = false_kill_interval(three.n_calibration, 1000, false_kill=0.05, level=0.998)
+    assert low <= np.any(list(killed.values()), axis=0).mean() <= high
+    assert [*fired] == [*three.thresholds]
+    for name in ("distance", "past", "jump", "collapse"):
+        assert 0.001 < killed[name].mean() < 0.040
+    asked = [not three.check_past(value) for value in p_values[:50].ravel()]
+    assert asked == fired["past"][:50].ravel().tolist()
+
+
+def test_the_past_alone_has_its_conformal_threshold(parts):
+    """Beside a distance that never moves: the rank of the smallest p-values, by hand."""
+    p_values = lowest(np.random.default_rng(2), 400)
+    still = np.zeros((400, 100, D))
+    monitor = SafetyMonitor(
+        parts.train, parts.kmeans, calibration_paths=still, calibration_p_values=p_values, false_kill=0.02
+    )
+    expected = conformal_threshold(-np.log10(p_values[100:].min(axis=1)), false_kill=0.02)
+    assert monitor.thresholds["past"] == pytest.approx(expected, abs=1e-8)
+    assert monitor.n_calibration == 300
+    assert SafetyMonitor.from_parameters(monitor.parameters()).thresholds == monitor.thresholds
+
+
+def test_a_past_with_a_p_value_above_a_twentieth_is_never_stopped(parts):
+    monitor = SafetyMonitor(
+        parts.train,
+        parts.kmeans,
+        calibration_paths=two_clusters(400, 100, seed=1),
+        calibration_p_values=np.ones((400, 100)),
+        false_kill=0.2,
+    )
+    assert monitor.check_past(0.0501)
+    assert not monitor.check_past(0.0499)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, 1.5, np.nan, np.inf, None, "0.5", np.float32(0.0)])
+def test_what_is_no_p_value_is_unsafe(three, value):
+    reading = three.check_past(value)
+    assert not reading
+    assert reading.rule == "past"
+    assert "unlike any market" in reading.reason
+
+
+@pytest.mark.parametrize(
+    ("p_values", "message"),
+    [
+        (np.ones((199, 99)), r"must have shape \(199, horizon 100 or more\), got \(199, 99\)"),
+        (np.ones((198, 100)), "must have shape"),
+        (np.ones(100), "must have shape"),
+        (np.zeros((199, 100)), r"must lie in \(0, 1\]"),
+        (np.full((199, 100), np.nan), r"must lie in \(0, 1\]"),
+        ([["high"] * 100] * 199, "must be numbers"),
+    ],
+)
+def test_calibration_p_values_that_are_none_are_refused(parts, p_values, message):
+    with pytest.raises(ValueError, match=f"calibration_p_values {message}"):
+        SafetyMonitor(parts.train, parts.kmeans, calibration_paths=parts.calibration, calibration_p_values=p_values)
+
+
+def test_a_monitor_without_the_rule_says_so(both, three):
+    for asked in (lambda: both.check_past(0.5), lambda: both.alarms(p_values=np.ones(9))):
+        with pytest.raises(ValueError, match="calibration_p_values must be given"):
+            asked()
+    with pytest.raises(ValueError, match="p_values must be of the paths of states"):
+        three.alarms(np.zeros((3, 10, D)), p_values=np.ones((3, 9)))
 
 
 def test_a_bad_promise_or_model_is_refused_before_the_paths_go_through_it(parts):

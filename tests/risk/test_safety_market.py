@@ -22,6 +22,7 @@ from companion.regimes import (
     RegimeDetector,
 )
 from companion.risk import SafetyMonitor, false_kill_interval
+from companion.risk._distance import p_values_of
 
 N_PATHS, N_BARS, WARM_UP, FALSE_KILL = 1000, 2500, 60, 0.05
 MARKET = RegimeSwitchingHeston.equity_index()
@@ -127,7 +128,8 @@ def test_every_detector_that_ships_gets_a_monitor_in_one_call(kind):
     detector = kind.load_pretrained() if hasattr(kind, "load_pretrained") else kind(**options).fit(train)
     monitor = SafetyMonitor.for_detector(detector, normal, false_kill=0.1)
     latent = detector.transform(fresh)[:, WARM_UP:]
-    fired = monitor.alarms(latent, fresh)
+    assert ("past" in monitor.thresholds) == (kind is NeuralRegimeFilter)
+    fired = monitor.alarms(latent, fresh, p_values_of(detector, fresh))
     low, high = false_kill_interval(monitor.n_calibration, 100, false_kill=0.1, level=0.998)
     assert low <= np.any(list(fired.values()), axis=0).any(axis=1).mean() <= high
     assert (monitor.horizon, monitor.n_calibration) == (340, 90)
