@@ -46,8 +46,8 @@ class RegimeReading:
     ood_p_value : float or None
         Of the hypothesis that the past is one of the markets that a shipped network was trained on, in (0, 1]: on 2,500
         bars of such a market it falls to α or below at any bar with probability α at most. A small one says that
-        `p_chaos` means nothing; a large one proves nothing. 1 in the first 60 bars; None for a detector that has no
-        such markets.
+        `p_chaos` means nothing, and `SafetyMonitor.check_past` stops on it; a large one proves nothing. 1 in the first
+        60 bars; None for a detector that has no such markets.
     """
 
     p_chaos: float

@@ -23,7 +23,7 @@ from ._posture import apply_posture as apply_posture
 from ._posture import strictest as strictest
 from ._rolling import RollingSpreadStats as RollingSpreadStats
 from ._safety import SafetyMonitor as SafetyMonitor
-from ._safety import SafetyReading as SafetyReading
+from ._safety_reading import SafetyReading as SafetyReading
 from ._signal import SignalNormalizer as SignalNormalizer
 from ._signal import normalized_signal as normalized_signal
 from ._sizing import frac_from_mu_sigma as frac_from_mu_sigma

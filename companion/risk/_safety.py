@@ -10,13 +10,13 @@ normal path is stopped by any of them with the stated probability over the state
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from companion._checks import as_paths
-from companion.risk._conformal import check_enough, conformal_threshold, joint_thresholds, paths_for_units
+from companion.risk._conformal import check_enough, paths_for_units
 from companion.risk._decimal import as_float
 from companion.risk._distance import (
     CentroidDistance,
@@ -28,42 +28,11 @@ from companion.risk._distance import (
     p_values_of,
 )
 from companion.risk._floats import Floats, as_floats
-from companion.risk._input_rules import INPUT_RULES, SHORTEST_RUN, Feed, InputRules
+from companion.risk._input_rules import INPUT_RULES, Feed, InputRules
+from companion.risk._safety_calibration import calibrate
+from companion.risk._safety_reading import SafetyReading
 
-#: Smallest thresholds, whatever calibration says: an invalid return always fires, a run of three at the earliest, and a
-#: past with a p-value above .05 never.
-_FLOORS = {"invalid": 0.5, "frozen": SHORTEST_RUN - 0.5, "repeated": SHORTEST_RUN - 0.5, "past": -math.log10(0.05)}
-#: Logarithms of a number and of an array may differ in the last digit; p-values that differ do so by more than this.
-_MARGIN = 1e-9
 _RULES, _REASONS = tuple(INPUT_RULES), tuple(f"{rule}: {what}" for rule, what in INPUT_RULES.items())
-
-
-class SafetyReading(NamedTuple):
-    """One answer of the monitor; true only when safe.
-
-    Attributes
-    ----------
-    safe : bool
-        Whether it is safe to trade.
-    reason : str
-        "safe", or what is wrong.
-    distance : float
-        Value of the rule that came closest to its threshold.
-    threshold : float
-        That threshold.
-    rule : str
-        Name of that rule: "distance", "past", or one of "invalid", "frozen", "repeated", "jump" and "collapse".
-    """
-
-    safe: bool
-    reason: str
-    distance: float
-    threshold: float
-    rule: str
-
-    def __bool__(self) -> bool:
-        """Whether it is safe: a tuple would be true on every alarm."""
-        return self.safe
 
 
 class SafetyMonitor:
@@ -129,19 +98,15 @@ class SafetyMonitor:
         states = checked_states(train_states, "train_states", centroids.shape[1])
         self._distance = CentroidDistance.of_states(states, centroids, metric=metric, shrinkage=shrinkage)
         self._rules = rules or InputRules()
-        distances, self.horizon = self._calibrate_distance(calibration_paths)
-        self.n_calibration, maxima = len(distances), {"distance": distances}
-        if calibration_p_values is not None:
-            maxima["past"] = self._calibrate_past(calibration_p_values)
-        if calibration_returns is not None:
-            maxima |= zip(_RULES, self._calibrate_input(calibration_returns).T, strict=True)
-        if len(maxima) == 1:
-            self._take({"distance": conformal_threshold(distances, false_kill=false_kill)})
-            return
-        floors = [_FLOORS.get(name, 0.0) for name in maxima]
-        joint = joint_thresholds(np.column_stack([*maxima.values()]), false_kill=false_kill, floors=floors)
-        self.n_calibration -= paths_for_units(self.n_calibration)
-        self._take(dict(zip(maxima, joint.tolist(), strict=True)))
+        thresholds, self.horizon, self.n_calibration = calibrate(
+            self._distance,
+            self._rules,
+            states=calibration_paths,
+            log_returns=calibration_returns,
+            p_values=calibration_p_values,
+            false_kill=false_kill,
+        )
+        self._take(thresholds)
 
     def _take(self, thresholds: Mapping[str, float]) -> None:
         """These are the thresholds, and no bar was seen."""
@@ -243,38 +208,6 @@ class SafetyMonitor:
     def threshold(self) -> float:
         """Largest distance that is safe."""
         return self._thresholds["distance"]
-
-    def _calibrate_distance(self, paths: Iterable[ArrayLike]) -> tuple[Floats, int]:
-        """Largest distance on each path, and the common number of bars."""
-        n_features, maxima, lengths = self._distance.shape[0], [], set()
-        for path in paths:
-            states = checked_states(path, "calibration_paths", n_features)
-            if states.ndim != 2:
-                raise ValueError(f"calibration_paths must be paths of shape (n_bars, {n_features}), got {states.shape}")
-            maxima.append(self.distance(states).max())
-            lengths.add(len(states))
-        if len(lengths) != 1:
-            raise ValueError(f"calibration_paths must be of one length, got {sorted(lengths)}")
-        return np.asarray(maxima), lengths.pop()
-
-    def _calibrate_past(self, p_values: ArrayLike) -> Floats:
-        """Largest value of the rule "past" on each path, shape (n_paths,)."""
-        values = as_floats(p_values, "calibration_p_values")
-        if values.ndim != 2 or len(values) != self.n_calibration or values.shape[1] < self.horizon:
-            shape = f"({self.n_calibration}, horizon {self.horizon} or more)"
-            raise ValueError(f"calibration_p_values must have shape {shape}, got {values.shape}")
-        if not np.all((values > 0.0) & (values <= 1.0)):
-            raise ValueError("calibration_p_values must lie in (0, 1], got others")
-        return np.asarray(_MARGIN - np.log10(values[:, -self.horizon :].min(axis=1)))
-
-    def _calibrate_input(self, returns: ArrayLike) -> Floats:
-        """Largest value of each input rule on each path, shape (n_paths, n_rules)."""
-        paths, _ = as_paths(returns, name="calibration_returns")
-        warm_up = self._rules.warm_up
-        if len(paths) != self.n_calibration or paths.shape[1] < self.horizon + warm_up:
-            shape = f"({self.n_calibration}, horizon {self.horizon} + rules.warm_up {warm_up} or more)"
-            raise ValueError(f"calibration_returns must have shape {shape}, got {paths.shape}: drop the first states")
-        return np.asarray(self._rules.statistics(paths)[:, -self.horizon :].max(axis=1))
 
     def distance(self, states: ArrayLike) -> Floats:
         """Distance of each state to its nearest centroid, shape (…,) for (…, n_features); NaN where it has none."""
