@@ -2,17 +2,17 @@
 
 import json
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from companion._files import provenance
 from companion._runs._blocks import Blocks, Identity
-from companion._tables import read_provenance, read_table, table_bytes
+from companion._tables import read_columns, read_provenance, table_bytes
 from companion.backtest._sweep_plan import digest
-from companion.backtest._sweep_runs import Job, columns, make_rows
+from companion.backtest._sweep_runs import WHO, Job, columns, make_rows
 from companion.errors import InputError
 
 KIND = "sweep"
@@ -32,17 +32,21 @@ def _provenance(config: str) -> Identity:
 
 def encode_block(job: Job, number: int) -> tuple[bytes, Identity]:
     """Make the runs of file `number`; return its bytes and the provenance in them."""
-    source, kinds = source_of(job), columns(job.plan.n_folds)
-    who, outcomes = zip(*make_rows(job, job.plan.runs(number)), strict=True)
-    values = [
-        *(list(chain(*parts)) for parts in zip(*who, strict=True)),
-        *np.ascontiguousarray(np.concatenate(outcomes).T),
-    ]
-    table = {name: np.asarray(column, _DTYPES[kinds[name]]) for name, column in zip(kinds, values, strict=True)}
+    source, kinds, numbers = source_of(job), columns(job.plan.n_folds), job.plan.runs(number)
+    who: list[list[Any]] = [[] for _ in WHO]
+    values = np.empty((len(kinds) - len(WHO), len(numbers)))
+    for names, outcomes in make_rows(job, numbers):
+        first = len(who[0])
+        values[:, first : first + len(outcomes)] = outcomes.T
+        for column, some in zip(who, names, strict=True):
+            column += some
+    table = {
+        name: np.asarray(column, _DTYPES[kinds[name]]) for name, column in zip(kinds, [*who, *values], strict=True)
+    }
     return table_bytes(table, kind=KIND, columns=kinds, provenance=source, by_significance=False), source
 
 
-class _SweepFiles(Blocks[pd.DataFrame]):
+class _SweepFiles(Blocks[pa.Table]):
     """How the folder of a sweep is read."""
 
     noun, suffix, maker = "sweep", ".parquet", "companion.backtest.sweep"
@@ -56,13 +60,13 @@ class _SweepFiles(Blocks[pd.DataFrame]):
     def command(self, identity: Identity, folder: Path) -> str:
         return f"{self.maker}(…, folder={str(folder)!r})"
 
-    def read(self, file: Path, number: int, identity: Identity) -> pd.DataFrame:
+    def read(self, file: Path, number: int, identity: Identity) -> pa.Table:
         config, remedy = identity["config"], self.command(identity, file.parent)
         kinds = columns(config["n_folds"])
         undefined = [name for name, kind in kinds.items() if kind == "float64"]
-        table, _ = read_table(file, kind=KIND, columns=kinds, made_by=remedy, may_be_nan=undefined)
+        table, _ = read_columns(file, kind=KIND, columns=kinds, made_by=remedy, may_be_nan=undefined)
         first = number * config["block"]
-        if table["run"].tolist() != list(range(first, min(first + config["block"], config["runs"]))):
+        if not np.array_equal(table["run"], np.arange(first, min(first + config["block"], config["runs"]))):
             raise InputError(f"{file}: column 'run' is not what a sweep writes; make it with `{remedy}`")
         return table
 

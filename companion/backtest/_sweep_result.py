@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from companion._runs._blocks import Identity
@@ -41,12 +42,11 @@ class SweepResult:
     provenance: Identity
 
     @classmethod
-    def of(cls, tables: Sequence[pd.DataFrame], provenance: Identity) -> Self:
+    def of(cls, tables: Sequence[pa.Table], provenance: Identity) -> Self:
         """Put the files of a sweep together."""
-        table = pd.concat(tables, ignore_index=True)
-        names = sum_names(provenance["config"]["n_folds"])
-        sums, squares = np.hsplit(table[names].to_numpy(), 2)
-        return cls(table.drop(columns=["run", *names]).rename_axis("run"), sums, squares, provenance)
+        table, names = pa.concat_tables(tables), sum_names(provenance["config"]["n_folds"])
+        sums, squares = np.hsplit(_frame(table.select(names)).to_numpy(), 2)
+        return cls(_frame(table.drop_columns(["run", *names])).rename_axis("run"), sums, squares, provenance)
 
     @property
     def n_trials(self) -> int:
@@ -133,3 +133,7 @@ class SweepResult:
             "sharpe": np.where(varied, mean / np.sqrt(np.where(varied, variance, 1.0)), np.nan).ravel(),
         }
         return pd.DataFrame(table, index)
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    return table.to_pandas(use_threads=False)  # to wake them takes longer than the work
