@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import binom
 
 RESULTS = Path(__file__).parent / "results.json"
 THREADS = 2
@@ -51,6 +52,31 @@ def race(case: str, contenders: dict[str, Callable[[], object]], *, rounds: int)
             times[name].append((time.perf_counter() - start) / loops[name])
     medians = {name: statistics.median(values) for name, values in times.items()}
     return [Row(case, name, m * 1e3, "ms", m / medians["companion"], rounds) for name, m in medians.items()]
+
+
+def compare(case: str, call: Callable[[], object], other: Callable[[], object], *, pairs: int) -> list[Row]:
+    """How many times as long as `other` a call takes, where the difference is smaller than what a machine drifts.
+
+    The two take turns, each first in every other pair; the middle of the ratios is reported, with the 95 % interval
+    that their order gives (the k-th from either end, of as many fair coins).
+    """
+    gc.collect()
+    gc.freeze()
+    call()
+    other()
+    ratios = []
+    for pair in range(pairs):
+        first, second = (call, other) if pair % 2 else (other, call)
+        start = time.perf_counter()
+        first()
+        between = time.perf_counter()
+        second()
+        seconds = between - start, time.perf_counter() - between
+        ratios.append(seconds[0] / seconds[1] if pair % 2 else seconds[1] / seconds[0])
+    rank = max(1, int(binom.ppf(0.025, pairs, 0.5)))
+    low, high = (sorted(ratios)[at] for at in (rank - 1, -rank))
+    said = {"companion": statistics.median(ratios), "companion, 95 % from": low, "companion, 95 % to": high}
+    return [Row(case, name, ratio, "x", repeats=pairs) for name, ratio in said.items()]
 
 
 def calls_worth_timing(call: Callable[[], object], seconds: float = _TIMER_FLOOR) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _band import Band, OneByOne
-from _timing import Row, main, race
+from _timing import Row, compare, main, race
 from sklearn.model_selection import ParameterGrid
 
 from companion.backtest import WalkForward, backtest_table, sweep, walk_forward
@@ -87,24 +87,20 @@ def alone(n_sets: int) -> None:
 def measure(tiny: bool) -> list[Row]:
     """Race the sweep against bare loops, and measure its memory."""
     together, single, fitted = (20, 10, 1) if tiny else (30_000, 500, 2)
-    rounds = 1 if tiny else 9
     half_lives = {"half_life": [5.0 + step for step in range(fitted)]}
     refitted = WalkForward(FIRST, 2000) if tiny else YEARLY
     rows = race(
         f"{together:,} sets at once",
-        {
-            "companion": swept(Band, grid(together), ONCE),
-            "its runs alone": runs_alone(grid(together)),
-            "backtest_table alone": tabled(grid(together)),
-        },
-        rounds=rounds,
+        {"companion": swept(Band, grid(together), ONCE), "backtest_table alone": tabled(grid(together))},
+        rounds=1 if tiny else 5,
     )
-    for case, maker, values, splitter in (
-        (f"{single} sets one by one", OneByOne, grid(single), ONCE),
-        (f"{fitted} detectors fitted yearly", EwmaKMeans, half_lives, refitted),
+    for case, maker, values, splitter, bare in (
+        (f"{together:,} sets at once, its runs alone = 1", Band, grid(together), ONCE, runs_alone(grid(together))),
+        (f"{single} sets one by one, bare loop = 1", OneByOne, grid(single), ONCE, None),
+        (f"{fitted} detectors fitted yearly, bare loop = 1", EwmaKMeans, half_lives, refitted, None),
     ):
-        contenders = {"companion": swept(maker, values, splitter), "bare loop": looped(maker, values, splitter)}
-        rows += race(case, contenders, rounds=rounds)
+        other = bare or looped(maker, values, splitter)
+        rows += compare(case, swept(maker, values, splitter), other, pairs=1 if tiny else 41)
     sizes = (10,) if tiny else (1_000, 100_000)
     for n_sets in sizes:
         seconds, megabytes = peak(n_sets)

@@ -130,6 +130,13 @@ def test_the_gate_judges_in_less_than_half_of_what_a_submission_takes() -> None:
     assert ratios["submission, no gate"] > 2
 
 
+def test_a_sweep_takes_less_than_a_twentieth_beside_its_runs() -> None:
+    rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))["sweep"]["rows"]
+    longest = [row["value"] for row in rows if row["contender"] == "companion, 95 % to"]
+    assert len(longest) == 3
+    assert max(longest) < 1.05
+
+
 def test_twenty_thousand_quotes_a_second_all_arrive_in_time() -> None:
     rows = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))["live"]["rows"]
     case, ours = "20,000 quotes/s for 60 s: ", [row for row in rows if row["contender"] == "companion"]
