@@ -161,6 +161,8 @@ DATES = pd.date_range("2024-01-01", periods=4)
         (pd.Series([0.01] * 4, index=DATES[::-1].tz_localize("UTC")), "^X must have dates that ascend"),
         (pd.Series([0.01] * 2, index=[dt.date(2024, 1, 2), dt.date(2024, 1, 1)]), "^X must have dates that ascend"),
         (pd.Series([0.01] * 4, index=DATES[::-1].to_period("D")), "^X must have dates that ascend"),
+        (pd.Series([0.01] * 4, index=DATES.astype(str)), "^X must have dates as its index, got text, '2024-01-01'"),
+        (pd.Series([0.01] * 2, index=["31.12.2023", "1.1.2024"]), "^X must have dates as its index, got text"),
         (pd.Series([0.01, pd.NA], dtype="Float64"), r"^X\[1\] must be a log return.* got nan"),
         (["0.01", "0.02"], "^X must be an array of numbers"),
         (np.array(["0.01", 0.02], dtype=object), "^X must be an array of numbers, got one of text"),

@@ -65,6 +65,9 @@ class Kind:
 
 def kind_of(strategy: Any) -> Kind:
     """Say which kind of strategy this is; ValueError where it is none."""
+    made = not isinstance(strategy, type)
+    if not made:
+        raise ValueError(f"strategy must be made first, got the class {strategy.__name__}: give {strategy.__name__}(…)")
     if isinstance(strategy, Frozen):
         return Kind(type(strategy.detector).__name__, "before", True, lambda _: _of_detector(strategy.detector))
     name = getattr(strategy, "__name__", type(strategy).__name__)

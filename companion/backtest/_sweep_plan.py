@@ -202,7 +202,12 @@ def _values(name: str, values: Any) -> list[Any]:
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
         raise ValueError(f"strategies: {name} must be a list of values, got {values!r}")
     plain = [value.item() if isinstance(value, np.generic) else value for value in values]
-    return plain if _is_json(plain) else [_plain(name, value) for value in values]
+    told = plain if _is_json(plain) else [_plain(name, value) for value in values]
+    written = [*map(json.dumps, told)]
+    if len({*written}) < len(written):
+        twice = next(value for value in written if written.count(value) > 1)
+        raise ValueError(f"strategies: {name} has {twice} twice, which would count as two trials: give it once")
+    return told
 
 
 def _is_json(value: Any) -> bool:

@@ -61,7 +61,11 @@ def check_dates(index: pd.Index, source: str, *, newest_first: bool = False) -> 
         _fail(source, "date", row + 1, index, "the same date as the row before: keep one row a date")
     wrong, where = (np.greater, "later") if newest_first else (np.less, "earlier")
     if (row := _first(wrong(stamps[1:], stamps[:-1]))) is not None:
-        _fail(source, "date", row + 1, index, f"{where} than the row before: sort the rows by date, duplicates removed")
+        back = abs(stamps[row + 1] - stamps[row])
+        twice = back <= np.timedelta64(1, "h") and not newest_first
+        remedy = "if summer time ended there, give times in UTC; else " if twice else ""
+        problem = f"{where} than the row before: {remedy}sort the rows by date, duplicates removed"
+        _fail(source, "date", row + 1, index, problem)
 
 
 def check_bars(frame: pd.DataFrame, source: str, *, complete: bool = True) -> None:
@@ -105,7 +109,13 @@ def _check_column(values: pd.Series, source: str, complete: bool) -> None:
             _fail(source, field, row, values.index, f"volume is {array[row]:g}: give zero or more")
         return
     if (row := _first(array <= 0)) is not None:
-        _fail(source, field, row, values.index, f"price is {array[row]:g}: prices are above zero")
+        _fail(
+            source,
+            field,
+            row,
+            values.index,
+            f"price is {array[row]:g}: prices are above zero, as log returns need: remove the row",
+        )
     if (row := _first(np.abs(np.diff(np.log(array))) > LARGEST_LOG_RETURN)) is not None:
         jump = f"price is {array[row + 1]:g} after {array[row]:g}"
         _fail(source, field, row + 1, values.index, f"{jump}, which no market does: mend the price or remove the row")

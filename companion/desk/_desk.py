@@ -109,6 +109,9 @@ class Desk:
     ) -> None:
         self.sizing, self.instrument = replace(sizing), InstrumentRules.of(instrument)  # without what it has derived
         self._leverage_rule = DimmerSteps() if leverage is None else leverage
+        usable = isinstance(self._leverage_rule, DimmerSteps) or callable(self._leverage_rule)
+        if not usable:
+            raise ValueError(f"leverage must be DimmerSteps or a function of P(stable), got {leverage!r}")
         self._stepper, self._warm_up = detector.stepper(), detector.warm_up
         self._warm_up_bars = max(detector.warm_up + 1, window)
         self._monitor = copy.deepcopy(monitor)
@@ -220,35 +223,46 @@ class Desk:
         )
 
     def _read(self, taken: Taken, checks: list[Check]) -> RegimeReading | None:
-        """The detector's reading, None at the first bar; the monitor's checks of feed and latent join `checks`."""
+        """The detector's reading; the monitor's checks join `checks`.
+
+        None at the first bar, and of a bar that is not to be believed: the detector is spared it, for one bad return
+        would stay in its memory for years.
+        """
         if math.isnan(taken.log_return):
+            return None
+        believed = not self._moved_too_far(taken.log_return)
+        if self._monitor is not None and "invalid" in self._watched:
+            checks.append(self._monitor.check_input(taken.log_return, factor=taken.factor))
+            believed &= bool(checks[-1])
+        if not believed:
             return None
         reading = self._stepper.update(taken.log_return / taken.factor)
         if self._monitor is not None:
-            if "invalid" in self._watched:
-                checks.append(self._monitor.check_input(taken.log_return, factor=taken.factor))
             checks.append(self._monitor.check_safety(reading.features))
             if "past" in self._watched and reading.ood_p_value is not None:
                 checks.append(self._monitor.check_past(reading.ood_p_value))
         return reading
 
+    def _moved_too_far(self, log_return: float) -> bool:
+        return self.sizing.max_price_move is not None and abs(log_return) > self.sizing.max_price_move
+
     def _leverage(
         self, reading: RegimeReading | None, log_return: float, checks: list[Check]
     ) -> tuple[list[str], float]:
         """Reasons to hold nothing whatever the signal says, and the leverage."""
-        if reading is None:
+        if math.isnan(log_return):
             return ["flat: the first bar has no return"], 0.0
+        reasons = ["flat: the close is too far from the one before"] if self._moved_too_far(log_return) else []
+        if reading is None:
+            return reasons, 0.0
         if isinstance(self._leverage_rule, DimmerSteps):
             self._dimmed = dimmer(reading.p_stable, steps=self._leverage_rule, previous=self._dimmed)
         else:
             self._dimmed = float(self._leverage_rule(reading.p_stable))
-        reasons = []
         if not reading.warm:
             reasons.append(f"flat: warming up, {reading.n_bars} of {self._warm_up + 1} bars")
         elif not reading.known_scale:
             reasons.append("flat: the returns are of another scale than the detector was made for")
-        if self.sizing.max_price_move is not None and abs(log_return) > self.sizing.max_price_move:
-            reasons.append(Reason.PRICE_MOVED.value)
         unsafe = any(isinstance(check, SafetyReading) and not check for check in checks)
         return reasons, 0.0 if reasons or unsafe else self._dimmed
 
@@ -266,9 +280,16 @@ class Desk:
             In the quote currency.
         quotes : iterable of Quote, optional
             One a bar; where they end, or for None, the position is sized with the close.
+
+        Raises
+        ------
+        ValueError
+            When a table has no such columns, its index is neither dates nor numbers, or its bars are shorter than the
+            desk's.
         """
         amount = None if equity is None else Decimal(equity)
-        return [self.on_bar(bar, quote=quote, equity=amount) for bar, quote in with_quotes(as_bars(bars), quotes)]
+        taken = as_bars(bars, self._intake.bar)
+        return [self.on_bar(bar, quote=quote, equity=amount) for bar, quote in with_quotes(taken, quotes)]
 
     def replay(self, decision: Decision) -> Decision:
         """The decision again, from its inputs; the desk has to be where it was before it."""
@@ -304,13 +325,15 @@ class Desk:
         before = self.state()
         try:
             self._set(state)
-        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             self._set(before)
             raise ValueError(f"state must be what state() gave, got something else ({error!r})") from error
 
     def _set(self, state: dict[str, Any]) -> None:
         self._intake.restore(state["intake"])
         self._dimmed, self._held = float(state["dimmed"]), Decimal(state["held"])
+        if not (math.isfinite(self._dimmed) and self._held.is_finite()):
+            raise ValueError(f"dimmed and held must be finite, got {self._dimmed} and {self._held}")
         self._stepper.restore(state["stepper"])
         self._signal.restore(state["signal"])
         if self._monitor is not None:

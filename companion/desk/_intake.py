@@ -42,8 +42,13 @@ class Intake:
         self._clock = BarClock.start(bar, longest_gap)
         self._volatility = StreamingVolatility(window=window, estimator=volatility)
         self.intraday, self._close = copy.deepcopy(intraday), math.nan
-        if intraday is not None and intraday.bar != self._clock.bar * _MICROSECOND:
+        if intraday is not None and intraday.bar != self.bar:
             raise ValueError(f"intraday must be of bars as long as the desk's, {bar}, got bars of {intraday.bar}")
+
+    @property
+    def bar(self) -> timedelta:
+        """Length of a bar."""
+        return self._clock.bar * _MICROSECOND
 
     def check_time(self, time: Any) -> None:
         """Refuse a series without times where the time of day is read: no bar of it can be told from another."""
@@ -84,7 +89,10 @@ class Intake:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `state`."""
-        self._clock = BarClock(self._clock.bar, self._clock.longest_gap, *state["clock"])
+        n_bars, last, zoned, n_long = state["clock"]
+        if [*map(type, (n_bars, zoned, n_long))] != [int, bool, int] or type(last) not in (int, type(None)):
+            raise ValueError(f"clock must be three numbers and a truth, got {state['clock']}")
+        self._clock = BarClock(self._clock.bar, self._clock.longest_gap, n_bars, last, zoned, n_long)
         self._close = math.nan if state["close"] is None else float(state["close"])
         self._volatility.restore(state["volatility"])
         if self.intraday is not None:

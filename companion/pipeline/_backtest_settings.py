@@ -70,7 +70,11 @@ class WalkForwardSettings(PriceSettings):
         """Refuse prices, those of `name`, that are too few to be fitted and traded on, with an `InputError`."""
         need = self.first_test + max(self.refit_every, self.delay + 250)
         if n_bars < need:
-            raise InputError(f"{name}: {n_bars} bars, but these settings need {need}; lower first_test")
+            least = 500 + self.delay
+            remedy = f"give a longer history, of {least} bars at least"
+            if n_bars >= least:
+                remedy = f"take --first-test {n_bars - 250 - self.delay} --refit-every {250 + self.delay}"
+            raise InputError(f"{name}: {n_bars} bars, but these settings need {need}; {remedy}")
 
     def year(self, close: pd.Series) -> float:
         """Bars a year: as set, or as the dates have it; an `InputError` where they do not tell."""

@@ -72,7 +72,7 @@ class BarClock:
         if long and self.n_long == LONG_GAPS:
             raise ValueError(
                 f"timestamp must be one bar after another, got {timestamp} after {LONG_GAPS + 1} gaps in a row of more "
-                f"than {timedelta(microseconds=self.bar)}, another frequency: begin again with reset(bar=...)"
+                f"than {timedelta(microseconds=self.bar)}, another frequency: begin anew, with another `bar`"
             )
         n_long = self.n_long + 1 if long else 0
         return BarClock(self.bar, self.longest_gap, self.n_bars + 1, now, zoned, n_long)
@@ -89,11 +89,11 @@ class BarClock:
         if gap < self.bar:
             raise ValueError(
                 f"timestamp must be one bar of {bar} after another, {said}, another frequency: "
-                "give one bar at a time, or begin again with reset(bar=...)"
+                "give one bar at a time, or begin anew, with another `bar`"
             )
         raise ValueError(
             f"timestamp must be at most {self.longest_gap} bars of {bar} after another, {said}: feed the "
-            "missing bars; if none are missing, begin again with reset(bar=..., longest_gap=...)"
+            "missing bars; if none are missing, begin anew, with another `bar` or `longest_gap`"
         )
 
 

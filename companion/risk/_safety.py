@@ -136,7 +136,7 @@ class SafetyMonitor:
             Its `transform` makes latents (…, n_bars, n_features) of log returns. Its centroids are `centroids_`, where
             it has them in that space, else the mean latent of each regime that it predicts.
         normal_returns : array_like
-            Log returns of shape (n_paths, n_bars), with ``n_paths / 2`` at least ``4 / (3 false_kill)``.
+            Log returns of shape (n_paths, n_bars), with ``n_paths / 2`` at least 8 and ``4 / (3 false_kill)``.
         false_kill, metric, shrinkage, rules
             As in `SafetyMonitor`.
 
@@ -151,6 +151,8 @@ class SafetyMonitor:
         if paths.shape[1] <= warm_up:
             raise ValueError(f"normal_returns must have more bars than the warm-up, {warm_up}, got {paths.shape[1]}")
         metric_paths, calibration = np.split(paths, [len(paths) // 2])
+        if len(calibration) < 8:  # a unit takes two paths
+            raise ValueError(f"normal_returns must be at least 15 paths, got {len(paths)}: half of them calibrate")
         n_setting = len(calibration) - paths_for_units(len(calibration))
         check_enough("three in eight of normal_returns", n_setting, false_kill)  # before they go through the model
         states, centroids = normal_states(detector, metric_paths, warm_up=warm_up)
@@ -236,8 +238,9 @@ class SafetyMonitor:
     def check_past(self, p_value: float) -> SafetyReading:
         """Judge the past by `RegimeReading.ood_p_value`; the value of the rule is its decimal logarithm, negated.
 
-        What is no p-value is unsafe. The rule speaks late, since it weighs some fifty bars, and sees what no single bar
-        shows: volatility that is ten times as large for good, or prices that trend without end.
+        What is no p-value is unsafe. The rule speaks late, since half of the weight lies on bars more than fifty bars
+        old, and not always: within a year it sees a volatility that is ten times as large for good on most paths, and
+        prices that climb by a sigma a bar on a third of them.
         """
         p, threshold = as_float(p_value), self._past_threshold()
         value = 0.0 - math.log10(p) if 0.0 < p <= 1.0 else math.inf
@@ -307,7 +310,11 @@ class SafetyMonitor:
         """
         fired = {}
         if p_values is not None:
-            fired["past"] = ~(-np.log10(as_floats(p_values, "p_values")) <= self._past_threshold())
+            values = as_floats(p_values, "p_values")
+            known = (values > 0.0) & (values <= 1.0)
+            fired["past"] = ~(
+                -np.log10(values, where=known, out=np.full(values.shape, -np.inf)) <= self._past_threshold()
+            )
         if log_returns is not None:
             above = self._rules.statistics(log_returns) > np.array(self._input_limits())
             fired |= {name: above[..., rule] for rule, name in enumerate(INPUT_RULES)}

@@ -166,7 +166,9 @@ def test_what_was_tried_is_counted_and_used(tmp_path):
 @settings(max_examples=50, deadline=None)
 @given(
     grids=st.lists(
-        st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(), min_size=1, max_size=3)), min_size=1, max_size=3
+        st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(), min_size=1, max_size=3, unique=True)),
+        min_size=1,
+        max_size=3,
     ),
     seeds=st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True),
     block=st.none() | st.integers(1, 5),
@@ -322,6 +324,7 @@ def test_a_damaged_file_is_found_and_mended(tmp_path):
         ({"strategies": {Band: {"windw": [5]}}}, "Band got an unexpected keyword argument 'windw'; it takes .*window"),
         ({"strategies": {Band: {"window": []}}}, r"Band: window must be a list of values, got \[\]"),
         ({"strategies": {Band: {"window": 5}}}, "Band: window must be a list of values, got 5"),
+        ({"strategies": {Band: {"window": [5, 6, 5]}}}, "Band: window has 5 twice, which would count as two trials"),
         ({"strategies": {Band: {"window": {5, 6}}}}, "Band: window must be a list of values, got {5, 6}"),
         ({"strategies": {Band: []}}, "Band must have a grid"),
         ({"strategies": {Band: {"window": [np.nan]}}}, "Band: window must be a number, .* got nan"),

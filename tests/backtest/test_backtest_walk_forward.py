@@ -272,6 +272,10 @@ def test_a_detector_gives_two_columns():
 
 
 def test_what_is_no_strategy_and_a_rule_too_many_are_refused():
+    with pytest.raises(
+        ValueError, match=r"strategy must be made first, got the class MovingAverage: give MovingAverage\("
+    ):
+        walk_forward(CLOSE, MovingAverage)
     with pytest.raises(ValueError, match="strategy must be a detector, or a function of closes to weights, got 'hold'"):
         walk_forward(CLOSE, "hold", splitter=SPLITTER)
     with pytest.raises(ValueError, match="rule must be left out with MovingAverage, which decides the weights itself"):

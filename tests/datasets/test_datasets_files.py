@@ -334,6 +334,7 @@ def test_a_column_of_times_belongs_to_the_date(tmp_path):
         (["2024-01-02", "9999-12-31"], {}, "row 2: '9999-12-31' is not between 1678 and 2261"),
         (["2024-01-02", "2024-01-02"], {}, "row 2 (2024-01-02): the same date as the row before"),
         (["2024-01-02", "2024-01-04", "2024-01-03"], {}, "row 3 (2024-01-03): earlier than the row before: sort"),
+        (["2023-11-05 01:58", "2023-11-05 01:59", "2023-11-05 01:00"], {}, "before: if summer time ended there, give"),
         (["2024-01-02", ""], {}, "date: row 2: '' is not a date"),
         (["1.73569E+12", "1.73578E+12"], {}, "row 1: '1.73569E+12' is a time that a spreadsheet has rounded"),
         ([f"{1735690 + i}000000" for i in range(9)], {}, "and all others are times that a spreadsheet has rounded"),

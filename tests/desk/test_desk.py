@@ -353,7 +353,11 @@ def test_a_foreign_state_is_refused_and_changes_nothing(bars):
     last(desk, bars)
     state = desk.state()
     other = make_desk(sizing=replace(SIZING, gamma=3.0))
-    for foreign in (other.state(), {}, None, {**state, "stepper": {}}, {**state, "held": "much"}):
+    changed = {"stepper": {}, "held": "much", "dimmed": None, "intake": {**state["intake"], "volatility": None}}
+    clocks = ([1], [60, None, "no", 0], ["60", None, False, 0])
+    broken = [{**state, name: value} for name, value in changed.items()] + [{**state, "held": "NaN"}]
+    broken += [{**state, "intake": {**state["intake"], "clock": clock}} for clock in clocks]
+    for foreign in (other.state(), {}, None, *broken):
         with pytest.raises(ValueError, match="state must be"):
             desk.restore(foreign)
         assert desk.state() == state
@@ -384,6 +388,23 @@ def test_a_table_of_bars_is_its_bars(bars):
         make_desk().run(table.drop(columns="high"), equity=EQUITY)
 
 
+def test_a_table_says_when_its_bars_were(bars):
+    """Text has no order: prices that ran backwards were read as if they ran forwards."""
+    table = pd.DataFrame(bars).set_index("time")
+    expected = make_desk().run(table, equity=EQUITY)[-1]
+    days = table.set_axis([time.date() for time in table.index])
+    assert make_desk().run(days, equity=EQUITY)[-1].quantity == expected.quantity
+    for index in (table.index.astype(str), table.index.to_period("D"), [None] * len(table)):
+        with pytest.raises(ValueError, match=r"bars must have dates as their index, got .*to_datetime"):
+            make_desk().run(table.set_axis(index), equity=EQUITY)
+    with pytest.raises(ValueError, match="got one column: `read_bars`"):
+        make_desk().run(table["close"], equity=EQUITY)
+    hours = table.set_axis(pd.date_range("2024-01-01", periods=len(table), freq="h"))
+    with pytest.raises(ValueError, match="bars come every 1:00:00, and the desk's are of 1 day, 0:00:00: make it with"):
+        make_desk().run(hours, equity=EQUITY)
+    assert make_desk(bar="1h").run(hours, equity=EQUITY)[-1].quantity == expected.quantity
+
+
 def test_dates_and_no_times_are_times_too(bars):
     dated = [bar._replace(time=date(2020, 1, 6) + timedelta(days=i)) for i, bar in enumerate(bars)]
     timeless = [bar._replace(time=None) for bar in bars]
@@ -403,6 +424,16 @@ def test_bars_of_other_numbers_and_times_are_the_same_bars(bars):
         made = make_desk(daily_loss=DailyLossLimit(0.02)).run(others, equity=EQUITY)
         assert [decision.quantity for decision in made] == expected
         assert [Decision.from_json(decision.to_json()) for decision in made] == made
+
+
+def test_a_move_that_is_not_believed_is_not_shown_to_the_detector():
+    """It is one bar flat, and the next goes on from the new price."""
+    closes = [bar.close / (20.0 if day >= 30 else 1.0) for day, bar in enumerate(random_bars(60, seed=1))]
+    made = make_desk().run(make_bars(closes), equity=EQUITY)
+    assert made[30].reasons[0] == "flat: the close is too far from the one before"
+    assert (made[30].quantity, made[30].n_bars, made[31].n_bars) == (0, 29, 30)
+    assert math.isnan(made[30].p_stable)
+    assert all(decision.quantity > 0 for decision in made[36:])
 
 
 @pytest.mark.parametrize("price", ["100", None, [100.0], True])
@@ -445,5 +476,7 @@ def test_settings_are_checked(bars):
         make_desk(bar="soon")
     with pytest.raises(ValueError, match="window"):
         make_desk(window=1)
+    with pytest.raises(ValueError, match=r"leverage must be DimmerSteps or a function of P\(stable\), got 2.0"):
+        make_desk(leverage=2.0)
     assert isinstance(make_desk(), Desk)
     assert isinstance(bars[0], Bar)

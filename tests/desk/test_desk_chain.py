@@ -1,5 +1,6 @@
 """The whole chain with the shipped detectors: bar by bar as in batch, causal; and the fifteen lines of the README."""
 
+import math
 import re
 import subprocess
 import sys
@@ -88,19 +89,46 @@ def new_desk(parts):
 
 def test_bar_by_bar_is_the_batch_and_every_part_says_what_it_says_alone(parts, bars):
     detector, monitor = parts
-    made = new_desk(parts).run(bars, equity=EQUITY)
-    returns = np.diff(np.log(bars["close"].to_numpy()))
+    every = new_desk(parts).run(bars, equity=EQUITY)
+    made = [every[0], *(decision for decision in every[1:] if not math.isnan(decision.p_stable))]
+    assert all(not decision.safe for decision in every[1:] if math.isnan(decision.p_stable))
+    every_return = np.diff(np.log(bars["close"].to_numpy()))
+    believed = np.array([not math.isnan(decision.p_stable) for decision in every[1:]])
+    returns = every_return[believed]
     p_stable = detector.predict_proba(returns)[:, 0]
     np.testing.assert_allclose([d.p_stable for d in made[1:]], p_stable, rtol=0, atol=1e-6)
     assert [d.regime for d in made[1:]] == detector.predict(returns).tolist()
     latents = detector.transform(returns)
     p_values = detector.ood_p_value(returns) if "past" in monitor.thresholds else None
-    alarms = np.any([*monitor.alarms(latents, returns, p_values).values()], axis=0)
+    strange = np.any([*monitor.alarms(log_returns=every_return).values()], axis=0)
+    assert (~believed).tolist() == strange.tolist()
+    alarms = np.any([*monitor.alarms(latents, p_values=p_values).values()], axis=0)
     assert [not d.safe for d in made[1:]] == alarms.tolist()
     led = np.where(alarms | (np.arange(len(returns)) < detector.warm_up), 0.0, dimmer(p_stable))
     np.testing.assert_array_equal([d.leverage for d in made[1:]], led)
     assert any(d.quantity > 0 for d in made)
     assert all((d.quantity == 0) for d in made if not d.safe)
+
+
+@pytest.mark.parametrize("factor", [1 / 20, 1 / 2, 10.0])
+def test_a_split_or_a_bad_tick_does_not_blind_the_detector(factor, normal):
+    """Fed to the scale-free filter, one move of log 20 made it miss a trebled volatility for years."""
+    detector = NeuralRegimeFilter.load_pretrained("scale_free")
+    monitor = SafetyMonitor.for_detector(detector, normal, false_kill=0.1)
+    scale = np.where((np.arange(900) >= 800) & (np.arange(900) < 860), 0.03, 0.01)
+    returns = scale * np.random.default_rng(1).standard_normal(900)
+    seen = []
+    for jump in (1.0, factor):
+        close = 100.0 * np.exp(np.cumsum(returns)) * np.where(np.arange(900) >= 650, jump, 1.0)
+        bars = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), close))
+        bars.index = pd.bdate_range("2001-01-01", periods=900, name="date")
+        seen.append(new_desk((detector, monitor)).run(bars, equity=EQUITY))
+    clean, split = seen
+    assert split[650].quantity == 0
+    assert not split[650].safe
+    assert np.mean([decision.p_stable for decision in clean[815:860]]) < 0.4
+    apart = [abs(one.p_stable - other.p_stable) for one, other in zip(clean[700:], split[700:], strict=True)]
+    assert max(apart) < 0.1
 
 
 def test_the_chain_does_not_look_ahead_and_replays(parts, bars):

@@ -281,7 +281,7 @@ def test_a_bad_setting_is_refused_and_nothing_is_written(folder, tmp_path, capsy
         (extract, "--market={}/prices.csv", "a file, not a folder of blocks"),
         (backtest, "--regimes={}/heston.parquet/part-00000.parquet", "holds 'heston paths', not 'regimes'"),
         (backtest, "--out={}/backtest.html", "must end in .json"),
-        (backtest, "--first-test=5000", "lower first_test"),
+        (backtest, "--first-test=5000", "--first-test"),
         (backtest, "--delay=251", "--delay: delay must be at most 250"),
     ],
 )

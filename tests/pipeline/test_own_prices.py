@@ -129,7 +129,11 @@ def swapped(close):
         (lambda close: close.iloc[[*range(11), *range(10, 900)]], [], "row 12 (2000-01-17): the same date"),
         (swapped, [], "row 12 (2000-01-17): earlier than the row before: sort the rows"),
         (lambda close: close[::-1], [], "from newest to oldest: give --order 'newest first'"),
-        (lambda close: close.iloc[:600], [], "600 bars, but these settings need 751; lower first_test"),
+        (
+            lambda close: close.iloc[:600],
+            [],
+            "600 bars, but these settings need 751; take --first-test 349 --refit-every 251",
+        ),
         (
             lambda close: close.drop(close.index[600:650]),
             [],

@@ -82,7 +82,10 @@ def test_a_stopped_run_goes_on_and_another_setting_is_refused_until_then(file, c
         (["--windows", "20", "20"], "--windows: windows must be one or more values, each once, got [20, 20]"),
         (["--windows", "many"], "--windows must be a whole number, got 'many'"),
         (["--half-lives", "10", "-1"], "--half-lives: half_lives must be a positive finite number, got -1.0"),
-        (["--first-test", "700"], "prices.csv: 760 bars, but these settings need 951; lower first_test"),
+        (
+            ["--first-test", "700"],
+            "prices.csv: 760 bars, but these settings need 951; take --first-test 509 --refit-every 251",
+        ),
         (["--column", "zebra"], "zebra"),
         (["--target-volatility", "nan"], "--target-volatility: target_volatility must be a positive finite number"),
     ],

@@ -95,7 +95,7 @@ def test_any_bar_and_gap_can_be_asked_for(fitted, seconds, longest_gap, gap):
         ),
         (
             MONDAY + dt.timedelta(hours=1),
-            r"one bar of 1 day, 0:00:00 after another, got 2024-01-01 17:.* after .*another frequency: .*reset\(bar=",
+            r"one bar of 1 day, 0:00:00 after another, got 2024-01-01 17:.* after .*another frequency: .*begin anew",
         ),
         (
             MONDAY + 7 * DAY,

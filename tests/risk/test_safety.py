@@ -323,6 +323,13 @@ def test_calibration_p_values_that_are_none_are_refused(parts, p_values, message
         SafetyMonitor(parts.train, parts.kmeans, calibration_paths=parts.calibration, calibration_p_values=p_values)
 
 
+def test_what_is_no_p_value_is_unsafe_in_a_batch_too(three):
+    values = [0.0, 1.5, -1.0, np.nan, np.inf, 0.5, 1e-9]
+    with np.errstate(all="raise"):
+        fired = three.alarms(p_values=values)["past"]
+    assert fired.tolist() == [not three.check_past(value) for value in values] == [True] * 5 + [False, True]
+
+
 def test_a_monitor_without_the_rule_says_so(both, three):
     for asked in (lambda: both.check_past(0.5), lambda: both.alarms(p_values=np.ones(9))):
         with pytest.raises(ValueError, match="calibration_p_values must be given"):
@@ -541,6 +548,7 @@ def test_a_monitor_of_a_detector_stops_as_often_as_stated():
     [
         (feed(400, seed=0, n_bars=70), "normal_returns must have more bars than the warm-up, 70, got 70"),
         (feed(40, seed=0, n_bars=170), "normal_returns must be at least 19 paths, got 15"),
+        (feed(14, seed=0, n_bars=170), "normal_returns must be at least 15 paths, got 14: half of them calibrate"),
         (np.full((400, 170), 100.0), "must be a log return"),
         (feed(400, seed=0, n_bars=170)[0], "normal_returns must be at least"),
     ],
