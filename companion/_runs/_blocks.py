@@ -66,6 +66,10 @@ class Blocks(ABC, Generic[Content]):
     def command(self, identity: Identity, folder: Path) -> str:
         """Return the command that makes the folder of this identity, finishes it, and mends it."""
 
+    def start(self, folder: Path) -> str:
+        """Return the command that makes such a folder, whatever its identity."""
+        return f"{self.maker} --out {folder}"
+
     def file(self, folder: Path, number: int) -> Path:
         """Return the place of block `number`."""
         return folder / f"part-{number:05d}{self.suffix}"
@@ -104,7 +108,7 @@ class Blocks(ABC, Generic[Content]):
         identity = self.find(place)
         if identity is None:
             what = "holds no whole block" if folder.is_dir() else f"no such {self.noun}"
-            raise InputError(f"{folder}: {what}; make it with `{self.maker} --out {folder}`")
+            raise InputError(f"{folder}: {what}; make it with `{self.start(folder)}`")
         total, there = self.known(identity, place), {file.name for file in place.glob("part-*")}
         missing = [str(number) for number in range(total) if self.file(place, number).name not in there]
         if missing or place != folder:

@@ -44,7 +44,8 @@ class ResumableFolder(Generic[Content]):
     """
 
     def __init__(self, path: str | Path, blocks: Blocks[Content], identity: Identity) -> None:
-        self.path, self.blocks = followed(Path(path)), blocks
+        named = Path(path).name not in ("", "..")  # "." has no name that the partial folder could have, too
+        self.path, self.blocks = followed(Path(path) if named else Path(path).resolve()), blocks
         self.identity: Identity = json.loads(json.dumps(identity))  # as it is read back: a tuple becomes a list
         self.total = blocks.count(self.identity)
 

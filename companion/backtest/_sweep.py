@@ -53,7 +53,8 @@ def sweep(
         class that has ``positions(close, parameter_sets)``, the weights (n_sets, n_bars) of many sets at once, does
         them by one compiled pass each; the first of each lot is also run alone, and must agree.
     folder : path
-        Where the rows are kept; its parent is made if there is none.
+        Where the rows are kept; its parent is made if there is none. A finished sweep of other settings that is there
+        is replaced: its trials no longer count.
     seeds : sequence of int
         For those strategies that take a ``seed``.
     splitter, rule, **trading

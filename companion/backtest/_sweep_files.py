@@ -57,8 +57,11 @@ class _SweepFiles(Blocks[pa.Table]):
     def count(self, identity: Identity) -> int:
         return -(-int(identity["config"]["runs"]) // int(identity["config"]["block"]))
 
-    def command(self, identity: Identity, folder: Path) -> str:
+    def start(self, folder: Path) -> str:
         return f"{self.maker}(…, folder={str(folder)!r})"
+
+    def command(self, identity: Identity, folder: Path) -> str:
+        return self.start(folder)
 
     def read(self, file: Path, number: int, identity: Identity) -> pa.Table:
         config, remedy = identity["config"], self.command(identity, file.parent)

@@ -66,7 +66,11 @@ def dates(column: pa.ChunkedArray, name: str, *, dayfirst: bool | None) -> pd.Da
     value = text[row].as_py()
     if pc.match_substring_regex(pa.array([value]), r"^\d[.,]\d+[eE]\+?\d+$")[0].as_py():
         raise bad_row(name, "date", row, value, "is a time that a spreadsheet has rounded: download the file again")
-    raise bad_row(name, "date", row, value, "is not a date like 2024-01-31: mend the row")
+    wrong = "is not a date like 2024-01-31"
+    if pc.match_substring_regex(text, r"^\d{5}(\.\d+)?$").to_numpy(zero_copy_only=False).all():
+        wrong += " but a spreadsheet's number of a day: give the column the form yyyy-mm-dd there, and save it again"
+        raise bad_row(name, "date", row, value, wrong)
+    raise bad_row(name, "date", row, value, f"{wrong}: mend the row")
 
 
 def _from_typed(column: pa.ChunkedArray, name: str) -> pd.DatetimeIndex:

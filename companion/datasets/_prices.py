@@ -109,13 +109,8 @@ def _check_column(values: pd.Series, source: str, complete: bool) -> None:
             _fail(source, field, row, values.index, f"volume is {array[row]:g}: give zero or more")
         return
     if (row := _first(array <= 0)) is not None:
-        _fail(
-            source,
-            field,
-            row,
-            values.index,
-            f"price is {array[row]:g}: prices are above zero, as log returns need: remove the row",
-        )
+        problem = f"price is {array[row]:g}: prices are above zero, or have no log return: remove the row"
+        _fail(source, field, row, values.index, problem)
     if (row := _first(np.abs(np.diff(np.log(array))) > LARGEST_LOG_RETURN)) is not None:
         jump = f"price is {array[row + 1]:g} after {array[row]:g}"
         _fail(source, field, row + 1, values.index, f"{jump}, which no market does: mend the price or remove the row")

@@ -126,6 +126,11 @@ def _split(body: str, width: int, delimiter: str, name: str) -> tuple[pa.Chunked
             pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
         )
     except (pa.ArrowException, ValueError) as error:
+        if wrong and width == 1:
+            raise InputError(
+                f"{name}: row {wrong[0]} has {wrong[1]} fields where the first line has one: if it is a title and no "
+                f"header, remove it"
+            ) from error
         if wrong:
             raise InputError(
                 f"{name}: row {wrong[0]} has {wrong[1]} fields where the header has {width}: one field a column; a "

@@ -55,7 +55,7 @@ class Desk:
     detector : fitted RegimeFilter
     monitor : SafetyMonitor, optional
         Kill switch on the feed, on the detector's latent and, where the monitor has that rule, on the past; without it
-        none is watched.
+        none is watched. The detector is spared what the rules on the feed refuse.
     sizing : SizingConfig
         The sizing law, per bar.
     instrument : Instrument

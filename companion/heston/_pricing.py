@@ -77,8 +77,8 @@ def characteristic_function(
 ) -> complex | NDArray[np.complex128]:
     """``E[exp(i u log(S_T / F))]`` with F the forward, so that it is 1 at ``u = 0`` and at ``u = -i``.
 
-    The form of Albrecher, Mayer, Schoutens & Tistaert (2007, "The little Heston trap"), stays
-    on the principal branch of the logarithm: they prove it, and Lord & Kahl (2010) without any restriction.
+    The form of Albrecher, Mayer, Schoutens & Tistaert (2007, "The little Heston trap"): it stays on
+    the principal branch of the logarithm, as they prove, and Lord & Kahl (2010) without any restriction.
     """
     exponent: complex | NDArray[np.complex128] = np.exp(_log_characteristic(u, params, maturity))
     return exponent

@@ -314,6 +314,17 @@ def test_a_damaged_file_is_found_and_mended(tmp_path):
     assert bytes_of(folder) == whole
 
 
+def test_a_folder_by_its_dot_and_one_that_is_not_there(tmp_path, monkeypatch):
+    (tmp_path / "prices.csv").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"holds 'prices.csv', which no sweep has; name another folder"):
+        sweep(CLOSE, {Band: WINDOWS}, folder=".", splitter=ONCE)
+    with pytest.raises(
+        InputError, match=r"no such sweep; make it with `companion.backtest.sweep\(…, folder='nothere'\)`"
+    ):
+        open_sweep("nothere")
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
