@@ -66,13 +66,12 @@ def compare(case: str, call: Callable[[], object], other: Callable[[], object], 
     other()
     ratios = []
     for pair in range(pairs):
-        first, second = (call, other) if pair % 2 else (other, call)
-        start = time.perf_counter()
-        first()
-        between = time.perf_counter()
-        second()
-        seconds = between - start, time.perf_counter() - between
-        ratios.append(seconds[0] / seconds[1] if pair % 2 else seconds[1] / seconds[0])
+        seconds = {}
+        for each in (call, other) if pair % 2 else (other, call):
+            start = time.perf_counter()
+            each()
+            seconds[each] = time.perf_counter() - start
+        ratios.append(seconds[call] / seconds[other])
     rank = max(1, int(binom.ppf(0.025, pairs, 0.5)))
     low, high = (sorted(ratios)[at] for at in (rank - 1, -rank))
     said = {"companion": statistics.median(ratios), "companion, 95 % from": low, "companion, 95 % to": high}

@@ -53,6 +53,11 @@ def looped(maker: type, values: Grid, splitter: WalkForward) -> Callable[[], obj
     ]
 
 
+def both(maker: type, values: Grid, splitter: WalkForward) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A sweep, and the bare loop."""
+    return swept(maker, values, splitter), looped(maker, values, splitter)
+
+
 def runs_alone(values: Grid) -> Callable[[], object]:
     """The very runs of a sweep, without its folder."""
     job = Job(CLOSE, Plan({Band: values}, (0,), ONCE, None, {}, n_folds=16, block=None))
@@ -94,13 +99,12 @@ def measure(tiny: bool) -> list[Row]:
         {"companion": swept(Band, grid(together), ONCE), "backtest_table alone": tabled(grid(together))},
         rounds=1 if tiny else 5,
     )
-    for case, maker, values, splitter, bare in (
-        (f"{together:,} sets at once, its runs alone = 1", Band, grid(together), ONCE, runs_alone(grid(together))),
-        (f"{single} sets one by one, bare loop = 1", OneByOne, grid(single), ONCE, None),
-        (f"{fitted} detectors fitted yearly, bare loop = 1", EwmaKMeans, half_lives, refitted, None),
+    for case, call, other in (
+        (f"{together:,} sets at once, its runs alone", swept(Band, grid(together), ONCE), runs_alone(grid(together))),
+        (f"{single} sets one by one, bare loop", *both(OneByOne, grid(single), ONCE)),
+        (f"{fitted} detectors fitted yearly, bare loop", *both(EwmaKMeans, half_lives, refitted)),
     ):
-        other = bare or looped(maker, values, splitter)
-        rows += compare(case, swept(maker, values, splitter), other, pairs=1 if tiny else 41)
+        rows += compare(f"{case} = 1", call, other, pairs=1 if tiny else 41)
     sizes = (10,) if tiny else (1_000, 100_000)
     for n_sets in sizes:
         seconds, megabytes = peak(n_sets)

@@ -200,7 +200,7 @@ def check_varied_series(series: ArrayLike, *, least: int, purpose: str = "", nam
 def _check_dates(X: Any, name: str) -> None:
     """Refuse a Series whose index is of dates that do not ascend, or come twice, or are text, which has no order."""
     index: Any = getattr(X, "index", None)
-    if getattr(index, "inferred_type", "") == "string" and re.match(r"\d{4}-\d\d|\d\d?[./]\d\d?[./]", index[0]):
+    if getattr(index, "inferred_type", "") == "string" and re.match(r"\d{4}-\d\d|\d\d?[./]\d\d?[./]", str(index[0])):
         raise ValueError(f"{name} must have dates as its index, got text, {index[0]!r}: give pd.to_datetime(index)")
     if getattr(index, "inferred_type", "") not in ("datetime64", "datetime", "date", "period"):
         return
