@@ -21,11 +21,12 @@ from heston import PARAMS, random_numbers
 from numba import njit
 from scan import make_inputs
 
+from companion._exp2 import exp2
+from companion._jit import KERNEL
 from companion.heston import RegimeSwitchingHeston, bayes_filter, simulate_heston
 from companion.heston.kernels._regime_scheme import BURN_IN_BARS
 from companion.mamba import MarketMamba
 from companion.mamba.kernels._scan_cpu import TILE
-from companion.mamba.kernels._scan_math import KERNEL, exp2
 from companion.mamba.kernels._threads import run_tasks
 
 SINGLE, DOUBLE = 4, 8  # bytes of a number

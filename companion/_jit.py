@@ -24,3 +24,9 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
             return njit(**options)(function)
 
     return decorate
+
+
+# What a kernel is compiled with. The compiler may fuse a multiply and an add, and may reorder sums; it must still
+# respect NaN and infinity. Without numpy's error model each division would be a branch that raises, and no loop with
+# one would be vectorized.
+KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}

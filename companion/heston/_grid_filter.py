@@ -24,9 +24,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaincinv
 
 from companion._checks import as_paths, check_count, check_positive
+from companion._exp2 import LOG2_E
 from companion.heston._switching import RegimeSwitchingHeston
 from companion.heston.kernels._blocks import for_blocks
-from companion.heston.kernels._grid import REACH, fill_nodes, filter_bars, forecast, switch_regime
+from companion.heston.kernels._grid import REACH, burn_in, fill_nodes, filter_bars
 from companion.heston.kernels._regime_scheme import BURN_IN_BARS
 
 Array = NDArray[np.float64]
@@ -90,9 +91,13 @@ class GridFilter:
         for k, n in enumerate(self._n_nodes):
             rows = first[k, :n], share[k, :n], mean[k, :n], precision[k, :n]
             fill_nodes(params[k], dt, late, self._spacing[k], *rows)
-        self._nodes = first, share, mean, precision
-        self._transition = np.ascontiguousarray(market.transition)
-        self._drift, self._dt, self._jumps = params[:, 0].copy(), dt, (market.jump_rate, market.jump_size)
+        variance = ((np.arange(shape[1]) + 0.5) * self._spacing[:, None]) ** 2
+        jump_precision = (2 * (variance * dt + market.jump_size**2)) ** -0.5
+        still = mean, precision, (1 - market.jump_rate) * share * precision
+        jumped = (params[:, :1] - 0.5 * variance) * dt, jump_precision, market.jump_rate * jump_precision
+        self._steps = first, share.reshape(len(params), -1)
+        self._densities = *(each.reshape(len(params), -1) for each in _bells(*still)), *_bells(*jumped)
+        self._law = self._spacing, np.ascontiguousarray(market.transition), self._n_nodes
         self._weight, self._before = np.zeros(shape), np.zeros(shape)
         self._start(np.sqrt(params[:, 5]), market.stationary)
 
@@ -100,10 +105,7 @@ class GridFilter:
         """Put the weight where the simulation of the market begins, and let it run through its burn-in."""
         place = np.clip(np.rint(root / self._spacing - 0.5).astype(np.int64), 0, self._n_nodes - 1)
         self._weight[np.arange(len(law)), place] = law
-        first, share, _, _ = self._nodes
-        for _ in range(BURN_IN_BARS):
-            switch_regime(self._weight, self._before, self._transition, self._spacing, self._n_nodes)
-            forecast(self._before, self._weight, first, share, self._n_nodes)
+        burn_in(BURN_IN_BARS, self._weight, self._before, *self._steps, *self._law)
 
     def copy(self) -> Self:
         """Another filter at the same bar."""
@@ -114,21 +116,14 @@ class GridFilter:
     def advance(self, returns: Array) -> tuple[Array, Array]:
         """Take in log returns (n,); P(regime) after each (n, n_regimes), and its log likelihood (n,)."""
         probability, log_likelihood = np.empty((len(returns), len(self._n_nodes))), np.empty(len(returns))
-        filter_bars(
-            returns,
-            self._weight,
-            self._before,
-            *self._nodes,
-            self._n_nodes,
-            self._spacing,
-            self._transition,
-            self._drift,
-            self._dt,
-            *self._jumps,
-            probability,
-            log_likelihood,
-        )
+        state = self._weight, self._before
+        filter_bars(returns, *state, *self._steps, *self._densities, *self._law, probability, log_likelihood)
         return probability, log_likelihood
+
+
+def _bells(mean: Array, precision: Array, factor: Array) -> tuple[Array, Array, Array]:
+    """The density ``factor / sqrt(pi) * exp(-((x - mean) * precision)**2)``, as the kernel takes it: by powers of 2."""
+    return mean, precision * math.sqrt(LOG2_E), factor / math.sqrt(math.pi)
 
 
 def _largest_root(kappa: float, theta: float, xi: float) -> float:

@@ -1,6 +1,6 @@
 """The parameters of one Heston market."""
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class HestonParams:
 
     def as_array(self) -> NDArray[np.float64]:
         """The six numbers in the order of the constructor, as the compiled kernels read them."""
-        return np.array(astuple(self), dtype=np.float64)
+        return np.array([self.mu, self.kappa, self.theta, self.xi, self.rho, self.v0])
 
 
 def check_scale(name: str, value: Any) -> float:

@@ -11,13 +11,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from companion._jit import compiled
-from companion.heston.kernels._elementary import KERNEL, exp
+from companion._exp2 import LN_2, exp2
+from companion._jit import KERNEL, compiled
 
 REACH = 8
 """Nodes that a bar can carry a node's weight to; at the usual spacing, 4 standard deviations each way."""
 PRUNED = 1e-7
-"""Share of the weight up to which a node is passed over."""
+"""Share of the weight up to which a node at an end of the law is passed over."""
 SMALLEST = 1e-250
 ROOT_HALF_PI = math.sqrt(0.5 / math.pi)
 ROOT_TWO = math.sqrt(2.0)
@@ -90,6 +90,17 @@ def fill_nodes(
 
 
 @compiled(**KERNEL)
+def _support(weight: Array, floor: float) -> tuple[int, int]:
+    """First index of a weight above `floor`, and the one behind the last; equal where there is none."""
+    low, high = 0, len(weight)
+    while high > 0 and weight[high - 1] <= floor:
+        high -= 1
+    while low < high and weight[low] <= floor:
+        low += 1
+    return low, high
+
+
+@compiled(**KERNEL)
 def switch_regime(weight: Array, before: Array, transition: Array, spacing: Array, n_nodes: Indices) -> None:
     """Fill `before` (n_regimes, n) with the weights after the regime has moved; the variance stays where it is."""
     n_regimes = len(n_nodes)
@@ -97,12 +108,14 @@ def switch_regime(weight: Array, before: Array, transition: Array, spacing: Arra
         for i in range(n_nodes[new]):
             before[new, i] = transition[new, new] * weight[new, i]
     for old in range(n_regimes):
+        low, high = _support(weight[old, : n_nodes[old]], 0.0)
         for new in range(n_regimes):
             if new == old or transition[old, new] == 0.0:
                 continue
-            for i in range(n_nodes[old]):
+            ratio = spacing[old] / spacing[new]
+            for i in range(low, high):
                 w = transition[old, new] * weight[old, i]
-                place = max((i + 0.5) * spacing[old] / spacing[new] - 0.5, 0.0)
+                place = max((i + 0.5) * ratio - 0.5, 0.0)
                 j = min(int(place), n_nodes[new] - 2)
                 part = min(place - j, 1.0)
                 before[new, j] += w * (1.0 - part)
@@ -110,16 +123,53 @@ def switch_regime(weight: Array, before: Array, transition: Array, spacing: Arra
 
 
 @compiled(**KERNEL)
-def nearest_exponent(x: float, before: Array, mean: Array, precision: Array, n_nodes: Indices) -> float:
-    """Exponent of the largest density that any node gives a return, with the sign turned."""
+def nearest_exponent(
+    x: float,
+    before: Array,
+    mean: Array,
+    precision: Array,
+    jump_mean: Array,
+    jump_precision: Array,
+    jump_height: Array,
+    n_nodes: Indices,
+) -> float:
+    """Exponent of 2 in the largest density that any node gives a return, with the sign turned."""
     best = np.inf
     for k in range(len(n_nodes)):
         for i in range(n_nodes[k]):
             if before[k, i] > 0.0:
-                for j in range(REACH):
-                    z = (x - mean[k, i, j]) * precision[k, i, j]
+                for m in range(i * REACH, (i + 1) * REACH):
+                    z = (x - mean[k, m]) * precision[k, m]
+                    best = min(best, z * z)
+                if jump_height[k, i] > 0.0:
+                    z = (x - jump_mean[k, i]) * jump_precision[k, i]
                     best = min(best, z * z)
     return best
+
+
+@compiled(**KERNEL)
+def _bells(x: float, lift: float, mean: Array, precision: Array, height: Array, out: Array) -> None:
+    """Fill `out` with densities of `x`, each times ``2**lift``."""
+    for m in range(len(out)):
+        z = (x - mean[m]) * precision[m]
+        out[m] = height[m] * exp2(lift - z * z)
+
+
+@compiled(**KERNEL)
+def _add_jumps(jumped: Array, share: Array, term: Array) -> None:
+    """Add to each node's terms (n * REACH,) its density of a jump (n,), which does not depend on where the bar ends."""
+    for i in range(len(jumped)):
+        for m in range(i * REACH, (i + 1) * REACH):
+            term[m] += share[m] * jumped[i]
+
+
+@compiled(**KERNEL)
+def _move(before: Array, first: Indices, term: Array, weight: Array) -> None:
+    """Add to `weight` what goes from nodes of weight `before` (n,) to the `REACH` nodes from `first` (n,) on."""
+    for i in range(len(before)):
+        start, w = first[i], before[i]
+        for j in range(REACH):
+            weight[start + j] += w * term[i * REACH + j]
 
 
 @compiled(**KERNEL)
@@ -133,47 +183,53 @@ def carry(
     share: Array,
     mean: Array,
     precision: Array,
+    height: Array,
+    jump_mean: Array,
+    jump_precision: Array,
+    jump_height: Array,
     n_nodes: Indices,
-    drift: Array,
-    spacing: Array,
-    dt: float,
-    jump_rate: float,
-    jump_size: float,
+    term: Array,
+    jumped: Array,
 ) -> float:
-    """Fill `weight` with the weights after a bar of return `x`, each density times ``exp(lift)``; their sum.
+    """Fill `weight` with the weights after a bar of return `x`, each density times ``2**lift``; their sum.
 
-    Nodes of a weight of `pruned` or less are passed over.
+    Nodes at the two ends with a weight of `pruned` or less are passed over. Each loop is over numbers that lie side by
+    side and do not wait for each other, and so becomes vector instructions.
     """
     total = 0.0
     for k in range(len(n_nodes)):
         weight[k, : n_nodes[k]] = 0.0
-        for i in range(n_nodes[k]):
-            w = before[k, i]
-            if w <= pruned:
-                continue
-            jumped = 0.0
-            if jump_rate > 0.0:
-                v = ((i + 0.5) * spacing[k]) ** 2
-                power = v * dt + jump_size * jump_size
-                gap = x - (drift[k] - 0.5 * v) * dt
-                jumped = w * jump_rate * exp(lift - 0.5 * gap * gap / power) / math.sqrt(power)
-            still = w * (1.0 - jump_rate) * ROOT_TWO
-            start = first[k, i]
-            for j in range(REACH):
-                z = (x - mean[k, i, j]) * precision[k, i, j]
-                weight[k, start + j] += share[k, i, j] * (still * precision[k, i, j] * exp(lift - z * z) + jumped)
+        low, high = _support(before[k, : n_nodes[k]], pruned)
+        ends = slice(low * REACH, high * REACH)
+        _bells(x, lift, mean[k, ends], precision[k, ends], height[k, ends], term[ends])
+        if jump_height[k, 0] > 0.0:
+            nodes = slice(low, high)
+            _bells(x, lift, jump_mean[k, nodes], jump_precision[k, nodes], jump_height[k, nodes], jumped[nodes])
+            _add_jumps(jumped[nodes], share[k, ends], term[ends])
+        _move(before[k, low:high], first[k, low:high], term[ends], weight[k])
         total += weight[k, : n_nodes[k]].sum()
     return total
 
 
 @compiled(**KERNEL)
-def forecast(before: Array, weight: Array, first: Indices, share: Array, n_nodes: Indices) -> None:
-    """Fill `weight` with the weights after a bar that nobody has seen."""
-    for k in range(len(n_nodes)):
-        weight[k, : n_nodes[k]] = 0.0
-        for i in range(n_nodes[k]):
-            for j in range(REACH):
-                weight[k, first[k, i] + j] += before[k, i] * share[k, i, j]
+def burn_in(
+    n_bars: int,
+    weight: Array,
+    before: Array,
+    first: Indices,
+    share: Array,
+    spacing: Array,
+    transition: Array,
+    n_nodes: Indices,
+) -> None:
+    """Move `weight` on by bars that nobody has seen."""
+    for _ in range(n_bars):
+        switch_regime(weight, before, transition, spacing, n_nodes)
+        for k in range(len(n_nodes)):
+            weight[k, : n_nodes[k]] = 0.0
+            low, high = _support(before[k, : n_nodes[k]], PRUNED)
+            _move(before[k, low:high], first[k, low:high], share[k, low * REACH : high * REACH], weight[k])
+    weight /= weight.sum()
 
 
 @compiled(**KERNEL)
@@ -185,26 +241,27 @@ def filter_bars(
     share: Array,
     mean: Array,
     precision: Array,
-    n_nodes: Indices,
+    height: Array,
+    jump_mean: Array,
+    jump_precision: Array,
+    jump_height: Array,
     spacing: Array,
     transition: Array,
-    drift: Array,
-    dt: float,
-    jump_rate: float,
-    jump_size: float,
+    n_nodes: Indices,
     probability: Array,
     log_likelihood: Array,
 ) -> None:
     """Take bars in; `weight` (n_regimes, n) moves on, `probability` and `log_likelihood` are filled, a row a bar."""
-    nodes, law = (first, share, mean, precision, n_nodes), (drift, spacing, dt, jump_rate, jump_size)
+    term, jumped = np.empty(mean.shape[1]), np.empty(before.shape[1])
+    bells = mean, precision, height, jump_mean, jump_precision, jump_height
     for bar in range(len(returns)):
         x, lift = returns[bar], 0.0
         switch_regime(weight, before, transition, spacing, n_nodes)
-        total = carry(x, lift, PRUNED, before, weight, *nodes, *law)
+        total = carry(x, lift, PRUNED, before, weight, first, share, *bells, n_nodes, term, jumped)
         if total < SMALLEST:  # a return that no node makes: begin again, on a scale on which it is a number
-            lift = nearest_exponent(x, before, mean, precision, n_nodes)
-            total = carry(x, lift, 0.0, before, weight, *nodes, *law)
+            lift = nearest_exponent(x, before, mean, precision, jump_mean, jump_precision, jump_height, n_nodes)
+            total = carry(x, lift, 0.0, before, weight, first, share, *bells, n_nodes, term, jumped)
         for k in range(len(n_nodes)):
             weight[k, : n_nodes[k]] /= total
             probability[bar, k] = weight[k, : n_nodes[k]].sum()
-        log_likelihood[bar] = math.log(total) - lift - 0.5 * math.log(2.0 * math.pi)
+        log_likelihood[bar] = math.log(total) - lift * LN_2

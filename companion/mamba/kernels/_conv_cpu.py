@@ -5,9 +5,9 @@ Shifted rows are slices: with `u[t - lag]` the compiler would have to allow for 
 
 import numpy as np
 
-from companion._jit import compiled
+from companion._jit import KERNEL, compiled
 from companion._tile import row_of
-from companion.mamba.kernels._scan_math import KERNEL, logistic
+from companion.mamba.kernels._scan_math import logistic
 
 
 @compiled(forceinline=True, **KERNEL)

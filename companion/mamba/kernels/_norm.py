@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from companion._jit import compiled
-from companion.mamba.kernels._scan_math import KERNEL
+from companion._jit import KERNEL, compiled
 from companion.mamba.kernels._threads import array_of, run_tasks
 
 _COST = 10  # of an element, in multiplications

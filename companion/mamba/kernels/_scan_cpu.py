@@ -12,9 +12,10 @@ over tasks (gradients of A, B, C, D and the bias) are taken afterwards, in a fix
 import numpy as np
 from numba import carray
 
-from companion._jit import compiled
+from companion._exp2 import LN_2, LOG2_E, exp2
+from companion._jit import KERNEL, compiled
 from companion._tile import load_tile, row_of, store_tile
-from companion.mamba.kernels._scan_math import KERNEL, LN_2, LOG2_E, exp2, log1p_unit, logistic, stack_array
+from companion.mamba.kernels._scan_math import log1p_unit, logistic, stack_array
 
 LANES = 32
 TILE = 64

@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from companion._jit import compiled
-from companion.mamba.kernels._scan_math import KERNEL, LOG2_E, exp2, logistic, softplus
+from companion._exp2 import LOG2_E, exp2
+from companion._jit import KERNEL, compiled
+from companion.mamba.kernels._scan_math import logistic, softplus
 
 Array = NDArray[Any]
 StackState = tuple[Array, Array]
