@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from companion._files import atomic_path, recorded
 from companion.evaluation import auc, expected_calibration_error
@@ -16,7 +17,16 @@ from companion.evaluation._intervals import percentile_interval
 from companion.heston import RegimeSwitchingHeston, WidePrior, grid_filter, learner_filter
 from companion.mamba import MarketMambaConfig, TrainConfig
 from companion.mamba._scale import rescaled
-from companion.regimes import EwmaKMeans, NeuralRegimeFilter
+from companion.regimes import (
+    EwmaKMeans,
+    GarchKMeans,
+    GaussianHmmFilter,
+    GjrKMeans,
+    HarKMeans,
+    JumpModelFilter,
+    NeuralRegimeFilter,
+)
+from companion.regimes._filter import RegimeFilter
 from companion.regimes._filter_training import RECIPES, FilterRecipe
 from studies._filters import filter_file, trained_filter
 from studies._study import Report, Row, Study
@@ -42,12 +52,25 @@ LEARNER = 131_300
 """Seed of the learner's markets."""
 SCALE_FREE = "scale_free"
 DEVELOPMENT = 131_299
-"""Seed of the paths on which a moving average of squared returns finds its best half-life."""
+"""Seed of the labeled paths on which the rivals are fitted, calibrated, and find their best settings."""
 HALF_LIVES = (4, 6, 8, 10, 14, 20, 28, 40, 56, 80)
+RIVALS: dict[str, list[RegimeFilter]] = {
+    "EWMA": [EwmaKMeans(half_life=half_life) for half_life in HALF_LIVES],
+    "GARCH": [GarchKMeans()],
+    "GJR": [GjrKMeans()],
+    "HAR": [HarKMeans(horizon=horizon) for horizon in (1, 5, 10, 20, 60)],
+    "HMM": [GaussianHmmFilter(n_restarts=2)],
+    "jump model": [
+        JumpModelFilter(half_life=half_life, penalty=penalty)
+        for half_life in (2.5, 5, 10, 20)
+        for penalty in (0, 0.3, 1, 3, 10)
+    ],
+}
+"""The rivals, each with the settings it may choose from."""
+TOLD, OWN_UNITS = "{}, told its market", "EWMA, own units"
+"""A rival that learned from labeled paths of the very market, in its unit; and the simplest one that is told nothing,
+like the scale-free filter: in units of the same slow scale, with the half-life that is best over the prior."""
 SLOW = RECIPES[SCALE_FREE].training.model.scale_half_life
-TOLD, OWN_UNITS = "EWMA, told its market", "EWMA, own units"
-"""The simplest rival: with the half-life and the unit that are best on other paths of the same market, or told nothing:
-in units of the same slow scale that the scale-free filter has, with the half-life that is best over the prior."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +91,8 @@ class CeilingConfig:
     def record(self) -> dict[str, Any]:
         """Everything the result depends on but the code, as JSON types."""
         seeds = {"test_seeds": MARKETS, "learner_seed": LEARNER, "development_seed": DEVELOPMENT}
-        return recorded(self) | seeds | {"half_lives": list(HALF_LIVES)}
+        rivals = {name: [each.get_params() for each in settings] for name, settings in RIVALS.items()}
+        return recorded(self) | seeds | {"rivals": rivals}
 
 
 _TINY_RECIPE = FilterRecipe(
@@ -110,14 +134,15 @@ def learner_ceiling(tiny: bool = False) -> Study:
         "where few are left, run twice. Two runs differ; the learner's AUC is twice that of their mean less the mean "
         "of theirs, which removes the loss by noise to first order, and his Brier score the mean product of their "
         "errors, which removes it wholly. Intervals are of paths, drawn whole. The first seed is the shipped filter. "
-        "The universal filter, which knows daily index returns, is shown where the scale is one it knows. Two moving "
-        "averages of squared returns stand beside: half-life and calibration are from other, labeled paths.",
-        cost="about an hour for the paths on two cores, and half an hour on one for each of three filters",
+        "The universal filter, which knows daily index returns, is shown where the scale is one it knows. Rivals stand "
+        "beside, told their market: fitted, calibrated and with their settings chosen on 40 other, labeled paths; "
+        "and a moving average that is told nothing.",
+        cost="about two hours for the paths on one core, and half an hour for each of three filters",
         columns={
             "market": "kind of market, or a part of the wide prior",
             "first_bar": "from which on it is scored",
             "reader": "`learner` as if without noise, one run of his or the mean of all as they are, `knowing` (of the "
-            "market), a filter and the seed of its training, or a moving average (`EWMA`)",
+            "market), a filter and the seed of its training, or a rival",
             "n_paths": "scored",
             "auc": "of P(chaos) against the true regime, all paths together",
             "auc_low": "lower end of its 95 % interval",
@@ -125,6 +150,9 @@ def learner_ceiling(tiny: bool = False) -> Study:
             "share": "(auc − .5) over that of the learner",
             "share_low": "lower end of its 95 % interval",
             "share_high": "upper end",
+            "lead": "auc less that of the shipped filter, `scale_free 0`",
+            "lead_low": "lower end of its 95 % interval: both on the same paths",
+            "lead_high": "upper end",
             "brier": "mean squared error of P(chaos)",
             "calibration_error": "expected calibration error; of the learner, of the mean of his runs",
         },
@@ -165,10 +193,10 @@ def _run(kind: str, config: CeilingConfig, work: Path, report: Report) -> list[R
         f"{SCALE_FREE} {seed}": trained_filter(SCALE_FREE, seed, config.recipe, work, report)
         for seed in config.training_seeds
     }
-    averages = {OWN_UNITS: _best_average("wide prior", config)}
+    rivals = {OWN_UNITS: _best("wide prior", RIVALS["EWMA"], config)}
     if kind != "wide prior":
         filters["universal"] = NeuralRegimeFilter.load_pretrained("universal")
-        averages[TOLD] = _best_average(kind, config)
+        rivals |= {TOLD.format(name): _best(kind, settings, config) for name, settings in RIVALS.items()}
     reads = []
     for number in range(config.n_paths[kind]):
         report(kind, number, config.n_paths[kind])
@@ -179,8 +207,8 @@ def _run(kind: str, config: CeilingConfig, work: Path, report: Report) -> list[R
     said["knowing"] = path.knowing[None]
     said |= {name: each.predict_proba(path.log_returns)[None, ..., 1] for name, each in filters.items()}
     said |= {
-        name: average.predict_proba(_in_units(path.log_returns, name))[None, ..., 1]
-        for name, average in averages.items()
+        name: rival.predict_proba(_in_units(path.log_returns, own=name == OWN_UNITS))[None, ..., 1]
+        for name, rival in rivals.items()
     }
     parts = {kind: np.ones(len(reads), bool)}
     if kind == "wide prior":
@@ -191,27 +219,28 @@ def _run(kind: str, config: CeilingConfig, work: Path, report: Report) -> list[R
         for first in config.first_bars:
             truth, readings = path.regime[chosen, first:], {who: p[:, chosen, first:] for who, p in said.items()}
             if np.unique(truth).size == 2:  # a part of few short paths may lack one
-                rows += [{"market": name, "first_bar": first} | row for row in _scores(truth, readings, config)]
+                scored = _scores(truth, readings, config, shipped=f"{SCALE_FREE} {config.training_seeds[0]}")
+                rows += [{"market": name, "first_bar": first} | row for row in scored]
     return rows
 
 
-def _best_average(kind: str, config: CeilingConfig) -> EwmaKMeans:
-    """The moving average of the half-life that is best on labeled paths of the kind, and calibrated on them."""
+def _best(kind: str, settings: Sequence[RegimeFilter], config: CeilingConfig) -> RegimeFilter:
+    """The one of these that is best on labeled paths of the kind, fitted to them; in own units for the prior."""
     law = WidePrior() if kind == "wide prior" else getattr(RegimeSwitchingHeston, kind)()
     paths = law.simulate(n_paths=config.n_development, n_steps=config.n_bars, seed=DEVELOPMENT)
-    returns, regime = _in_units(paths.log_returns, OWN_UNITS if kind == "wide prior" else TOLD), paths.regime[:, 1:]
-    averages = [EwmaKMeans(half_life=half_life).fit(returns, regime) for half_life in HALF_LIVES]
+    returns, regime = _in_units(paths.log_returns, own=kind == "wide prior"), paths.regime[:, 1:]
+    fitted = [clone(each).fit(returns, regime) for each in settings]
     first = config.first_bars[0]
-    return max(averages, key=lambda each: auc(regime[:, first:], each.predict_proba(returns)[:, first:, 1]))
+    return max(fitted, key=lambda each: auc(regime[:, first:], each.predict_proba(returns)[:, first:, 1]))
 
 
-def _in_units(log_returns: Floats, average: str) -> Floats:
-    """What a moving average reads."""
-    return 0.01 * rescaled(log_returns, SLOW) if average == OWN_UNITS else log_returns
+def _in_units(log_returns: Floats, *, own: bool) -> Floats:
+    """What a rival reads."""
+    return 0.01 * rescaled(log_returns, SLOW) if own else log_returns
 
 
-def _scores(truth: NDArray[np.int8], said: Mapping[str, Floats], config: CeilingConfig) -> list[Row]:
-    """A row a reader, whose probabilities are (n_runs, n_paths, n_bars)."""
+def _scores(truth: NDArray[np.int8], said: Mapping[str, Floats], config: CeilingConfig, *, shipped: str) -> list[Row]:
+    """A row a reader, whose probabilities are (n_runs, n_paths, n_bars); the leads are over `shipped`."""
     chaotic = truth.mean(axis=1)
     drawn = np.random.default_rng(0).integers(len(truth), size=(4 * config.n_resamples, len(truth)))
     drawn = [paths for paths in drawn if 0 < chaotic[paths].mean() < 1][: config.n_resamples]  # an AUC needs both
@@ -222,6 +251,8 @@ def _scores(truth: NDArray[np.int8], said: Mapping[str, Floats], config: Ceiling
         own = percentile_interval(values[who][0], values[who][1:], 0.95)
         ratio = (values[who] - 0.5) / best
         share = percentile_interval(ratio[0], ratio[1:], 0.95)
+        ahead = values[who] - values[shipped]
+        lead = percentile_interval(ahead[0], ahead[1:], 0.95)
         rows.append(
             {
                 "reader": who,
@@ -232,6 +263,9 @@ def _scores(truth: NDArray[np.int8], said: Mapping[str, Floats], config: Ceiling
                 "share": share.estimate,
                 "share_low": share.low,
                 "share_high": share.high,
+                "lead": lead.estimate,
+                "lead_low": lead.low,
+                "lead_high": lead.high,
                 "brier": float(np.mean((truth - p[0]) * (truth - p[-1]))),
                 "calibration_error": expected_calibration_error(truth, p.mean(axis=0)),
             }

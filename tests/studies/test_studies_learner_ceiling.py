@@ -12,7 +12,7 @@ from companion.regimes import _neural_filter
 from companion.regimes._filter_training import RECIPES
 from studies import learner_ceiling as module
 from studies._study import run_study
-from studies.learner_ceiling import FAMILIES, MARKETS, TINY, CeilingConfig, learner_ceiling
+from studies.learner_ceiling import FAMILIES, MARKETS, RIVALS, TINY, CeilingConfig, learner_ceiling
 
 READERS = {"learner", "learner, one run", "learner, all runs", "knowing", "scale_free 0", "EWMA, own units"}
 
@@ -35,7 +35,7 @@ def test_a_killed_study_keeps_its_paths_and_gives_the_same_rows(tmp_path):
     rows = again["rows"]
     assert {row["market"] for row in rows} >= set(MARKETS)
     whole = [row["reader"] for row in rows if (row["market"], row["first_bar"]) == ("equity_index", 100)]
-    assert set(whole) == READERS | {"universal", "EWMA, told its market"}
+    assert set(whole) == READERS | {"universal", *(f"{name}, told its market" for name in RIVALS)}
     for row in rows:
         assert row["auc_low"] <= row["auc_high"]
         if row["reader"] == "learner":
@@ -50,9 +50,9 @@ def test_the_noise_of_the_runs_is_taken_out():
     clean = 1 / (1 + np.exp(-log_odds))
     clean = 0.2 + 0.6 * clean  # so that a blur stays a probability
     blurred = np.clip(clean + 0.04 * rng.standard_normal((2, *truth.shape)), 0.0, 1.0)
-    scored = module._scores(truth, {"learner": blurred, "clean": clean[None]}, TINY)
+    scored = module._scores(truth, {"learner": blurred, "clean": clean[None]}, TINY, shipped="clean")
     exact, found = scored[1], scored[0]
-    alone = module._scores(truth, {"learner": blurred[:1]}, TINY)[0]
+    alone = module._scores(truth, {"learner": blurred[:1]}, TINY, shipped="learner")[0]
     assert abs(found["auc"] - exact["auc"]) < 0.3 * abs(alone["auc"] - exact["auc"])
     assert abs(found["brier"] - exact["brier"]) < 0.3 * abs(alone["brier"] - exact["brier"])
 
