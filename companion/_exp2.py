@@ -74,8 +74,8 @@ def _exp2_32(x):  # type: ignore[no-untyped-def]
     t = np.float32(128.0) if t > np.float32(128.0) else t
     shifted = t + _ROUND_32
     f = t - (shifted - _ROUND_32)
-    p = np.float32(0.0)
-    for c in _EXP2_32:
+    p = _EXP2_32[0]
+    for c in _EXP2_32[1:]:
         p = p * f + c
     return p * _power_of_two(shifted)
 
@@ -86,8 +86,8 @@ def _exp2_64(x):  # type: ignore[no-untyped-def]
     t = 1024.0 if t > 1024.0 else t
     shifted = t + _ROUND_64
     f = t - (shifted - _ROUND_64)
-    p = 0.0
-    for c in _EXP2_64:
+    p = _EXP2_64[0]
+    for c in _EXP2_64[1:]:
         p = p * f + c
     return p * _power_of_two(shifted)
 

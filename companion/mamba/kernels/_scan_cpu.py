@@ -17,7 +17,7 @@ from companion._jit import KERNEL, compiled
 from companion._tile import load_tile, row_of, store_tile
 from companion.mamba.kernels._scan_math import log1p_unit, logistic, stack_array
 
-LANES = 32
+LANES = 64
 TILE = 64
 _SIZE = LANES * TILE
 _SIZE_AND_START = _SIZE + LANES
@@ -71,7 +71,7 @@ def scan_forward(  # type: ignore[no-untyped-def]
     skip = carray(stack_array(A, LANES), (LANES,))
     h = carray(stack_array(A, LANES), (LANES,))
     a = carray(stack_array(A, LANES), (LANES,))
-    state = np.empty((states, LANES), A.dtype)
+    rate, state = np.empty((states, LANES), A.dtype), np.empty((states, LANES), A.dtype)
     for task in range(first_task, last_task):
         i, c = task // blocks, task % blocks * LANES
         width = min(LANES, dim - c)
@@ -79,6 +79,7 @@ def scan_forward(  # type: ignore[no-untyped-def]
             shift[k] = bias[c + k] if bias.size > 0 and k < width else real(0)
             skip[k] = D[c + k] if D.size > 0 and k < width else real(0)
             for n in range(states):
+                rate[n, k] = A[c + k, n] * real(LOG2_E) if k < width else real(0)
                 state[n, k] = initial[i, c + k, n] if initial.size > 0 and k < width else real(0)
         for tile in range((length + TILE - 1) // TILE):
             t0 = tile * TILE
@@ -92,8 +93,7 @@ def scan_forward(  # type: ignore[no-untyped-def]
                     x[t, k] *= d[t, k]
             for n in range(states):
                 for k in range(LANES):
-                    h[k] = state[n, k]
-                    a[k] = A[c + k, n] * real(LOG2_E) if k < width else real(0)
+                    h[k], a[k] = state[n, k], rate[n, k]
                 for k in range(width):
                     checkpoints[i, tile, n, c + k] = h[k]
                 b, readout = row_of(B, i, n, t0, bars), row_of(C, i, n, t0, bars)
@@ -149,6 +149,7 @@ def scan_backward(  # type: ignore[no-untyped-def]
     ga = carray(stack_array(A, LANES), (LANES,))
     gskip = carray(stack_array(A, LANES), (LANES,))
     gshift = carray(stack_array(A, LANES), (LANES,))
+    rate, grate = np.empty((states, LANES), A.dtype), np.empty((states, LANES), A.dtype)
     adjoint = np.empty((states, LANES), A.dtype)
     for task in range(first_task, last_task):
         i, block = task // blocks, task % blocks
@@ -159,7 +160,9 @@ def scan_backward(  # type: ignore[no-untyped-def]
             skip[k] = D[c + k] if D.size > 0 and k < width else real(0)
             gskip[k] = gshift[k] = real(0)
             for n in range(states):
+                rate[n, k] = A[c + k, n] * real(LOG2_E) if k < width else real(0)
                 adjoint[n, k] = dh[i, c + k, n] if k < width else real(0)
+                grate[n, k] = real(0)
         for tile in range(last_tile - 1, first_tile - 1, -1):
             t0, s0 = tile * TILE, (tile - first_tile) * TILE
             bars = min(TILE, length - t0)
@@ -178,9 +181,7 @@ def scan_backward(  # type: ignore[no-untyped-def]
             for n in range(states):
                 for k in range(LANES):
                     h[k] = hs[0, k] = checkpoints[i, tile, n, c + k] if k < width else real(0)
-                    a[k] = A[c + k, n] * real(LOG2_E) if k < width else real(0)
-                    ga[k] = real(0)
-                    g[k] = adjoint[n, k]
+                    a[k], ga[k], g[k] = rate[n, k], grate[n, k], adjoint[n, k]
                 b, readout = row_of(B, i, n, t0, bars), row_of(C, i, n, t0, bars)
                 for t in range(bars):
                     b_t, c_t = b[t], readout[t]
@@ -206,9 +207,7 @@ def scan_backward(  # type: ignore[no-untyped-def]
                     dB[block, i, n, s0 + t] = sum_b
                     dC[block, i, n, s0 + t] = sum_c
                 for k in range(LANES):
-                    adjoint[n, k] = g[k]
-                for k in range(width):
-                    dA[i, c + k, n] += ga[k]
+                    grate[n, k], adjoint[n, k] = ga[k], g[k]
             for t in range(bars):
                 for k in range(LANES):
                     gd[t, k] = (gd[t, k] * real(LN_2) + gx[t, k] * x[t, k]) * slope[t, k]
@@ -226,4 +225,5 @@ def scan_backward(  # type: ignore[no-untyped-def]
             dD[i, c + k] += gskip[k]
             dbias[i, c + k] += gshift[k]
             for n in range(states):
+                dA[i, c + k, n] += grate[n, k]
                 dh[i, c + k, n] = adjoint[n, k]
