@@ -89,6 +89,15 @@ def test_a_return_that_the_market_never_makes_leaves_a_number():
     assert grid_filter(shocked, BASE).p_regime[60, 1] > 0.99
 
 
+def test_a_jump_beyond_the_smallest_number_is_still_a_jump():
+    """The log density is smooth in the return, also where the density itself is no number any more."""
+    filtered = GridFilter(replace(BASE, jump_rate=0.01, jump_size=0.05))
+    filtered.advance(RETURNS[0, :50])
+    log_density = [filtered.copy().advance(np.array([x]))[1][0] for x in np.arange(-1.2, -2.4, -0.1)]
+    assert min(log_density) < math.log(1e-308) < max(log_density)
+    np.testing.assert_allclose(np.diff(log_density, n=3), 0.0, atol=0.05)
+
+
 def test_the_past_does_not_move_and_paths_are_apart():
     whole = grid_filter(RETURNS, BASE)
     part = grid_filter(RETURNS[1, :250], BASE)

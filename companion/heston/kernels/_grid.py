@@ -18,7 +18,9 @@ REACH = 8
 """Nodes that a bar can carry a node's weight to; at the usual spacing, 4 standard deviations each way."""
 PRUNED = 1e-7
 """Share of the weight up to which a node at an end of the law is passed over."""
-SMALLEST = 1e-250
+RARE = 1e-2
+"""Share of the density in the middle; below it a return is unlikely enough for nodes of hardly any weight to explain it
+best, and none is passed over."""
 ROOT_HALF_PI = math.sqrt(0.5 / math.pi)
 ROOT_TWO = math.sqrt(2.0)
 
@@ -148,6 +150,16 @@ def nearest_exponent(
 
 
 @compiled(**KERNEL)
+def _middle(before: Array, top: Array, n_nodes: Indices) -> float:
+    """The density that a return would have if it lay in the middle of every node's bell, whose sum of tops is `top`."""
+    total = 0.0
+    for k in range(len(n_nodes)):
+        for i in range(n_nodes[k]):
+            total += before[k, i] * top[k, i]
+    return total
+
+
+@compiled(**KERNEL)
 def _bells(x: float, lift: float, mean: Array, precision: Array, height: Array, out: Array) -> None:
     """Fill `out` with densities of `x`, each times ``2**lift``."""
     for m in range(len(out)):
@@ -254,11 +266,12 @@ def filter_bars(
     """Take bars in; `weight` (n_regimes, n) moves on, `probability` and `log_likelihood` are filled, a row a bar."""
     term, jumped = np.empty(mean.shape[1]), np.empty(before.shape[1])
     bells = mean, precision, height, jump_mean, jump_precision, jump_height
+    top = jump_height + height.reshape(*jump_height.shape, REACH).sum(axis=2)
     for bar in range(len(returns)):
         x, lift = returns[bar], 0.0
         switch_regime(weight, before, transition, spacing, n_nodes)
         total = carry(x, lift, PRUNED, before, weight, first, share, *bells, n_nodes, term, jumped)
-        if total < SMALLEST:  # a return that no node makes: begin again, on a scale on which it is a number
+        if total < RARE * _middle(before, top, n_nodes):  # again, with every node, on a scale that has such numbers
             lift = nearest_exponent(x, before, mean, precision, jump_mean, jump_precision, jump_height, n_nodes)
             total = carry(x, lift, 0.0, before, weight, first, share, *bells, n_nodes, term, jumped)
         for k in range(len(n_nodes)):
