@@ -171,7 +171,7 @@ def market_of(kind: str, number: int) -> tuple[RegimeSwitchingHeston, np.random.
 
 
 def read_path(kind: str, number: int, config: CeilingConfig, work: Path) -> PathRead:
-    """Path `number` of a kind, filtered; `work` keeps it, since it takes half a minute."""
+    """Path `number` of a kind, filtered; `work` keeps it, since it takes a quarter of a minute."""
     file = work / f"{kind.replace(' ', '_')}-{number}.npz"
     if not file.exists():
         market, rng = market_of(kind, number)

@@ -93,10 +93,11 @@ class GridFilter:
             fill_nodes(params[k], dt, late, self._spacing[k], *rows)
         variance = ((np.arange(shape[1]) + 0.5) * self._spacing[:, None]) ** 2
         jump_precision = (2 * (variance * dt + market.jump_size**2)) ** -0.5
+        share, mean, precision = (each.reshape(len(params), -1) for each in (share, mean, precision))
         still = mean, precision, (1 - market.jump_rate) * share * precision
         jumped = (params[:, :1] - 0.5 * variance) * dt, jump_precision, market.jump_rate * jump_precision
-        self._steps = first, share.reshape(len(params), -1)
-        self._densities = *(each.reshape(len(params), -1) for each in _bells(*still)), *_bells(*jumped)
+        self._steps = first, share
+        self._densities = _bells(*still), _bells(*jumped)
         self._law = self._spacing, np.ascontiguousarray(market.transition), self._n_nodes
         self._weight, self._before = np.zeros(shape), np.zeros(shape)
         self._start(np.sqrt(params[:, 5]), market.stationary)

@@ -1,7 +1,7 @@
 """The best possible observers, beside the detectors: one who knows the market, and one who has to learn it.
 
 No detector beats the first, and none that was told no more than the prior beats the second. That one can be had for any
-series, at the price of some hundredths of a second a bar.
+series, at the price of about a hundredth of a second a bar.
 """
 
 from dataclasses import dataclass
@@ -73,8 +73,8 @@ class BayesLearner:
     """Bayes' rule for an observer who is told no market, only a law of markets (`companion.heston.learner_filter`).
 
     It reads whole paths, so it is no detector: there is nothing to fit, and no answer bar by bar. On ten years of days
-    it takes 40 ms a bar with the default sizes, and more on longer paths; the network that approximates it,
-    ``NeuralRegimeFilter.load_pretrained("scale_free")``, takes less than a thousandth of that. How much each knows on
+    it takes about 10 ms a bar with the default sizes, and more on longer paths; the network that approximates it,
+    ``NeuralRegimeFilter.load_pretrained("scale_free")``, takes some thousandths of that. How much each knows on
     markets of the prior is measured, ``companion.datasets.load_study("learner_ceiling")``; on real ones the learner is
     not ahead, ``load_study("real_regimes")``.
 

@@ -26,6 +26,8 @@ ROOT_TWO = math.sqrt(2.0)
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
+Bells = tuple[Array, Array, Array]
+"""Densities of a return, ``height * 2**-((x - mean) * precision)**2``: mean, precision, height, a row a regime."""
 
 
 @compiled(**KERNEL)
@@ -128,15 +130,12 @@ def switch_regime(weight: Array, before: Array, transition: Array, spacing: Arra
 def nearest_exponent(
     x: float,
     before: Array,
-    mean: Array,
-    precision: Array,
-    jump_mean: Array,
-    jump_precision: Array,
-    jump_height: Array,
+    still: Bells,
+    jump: Bells,
     n_nodes: Indices,
 ) -> float:
     """Exponent of 2 in the largest density that any node gives a return, with the sign turned."""
-    best = np.inf
+    (mean, precision, _), (jump_mean, jump_precision, jump_height), best = still, jump, np.inf
     for k in range(len(n_nodes)):
         for i in range(n_nodes[k]):
             if before[k, i] > 0.0:
@@ -193,12 +192,8 @@ def carry(
     weight: Array,
     first: Indices,
     share: Array,
-    mean: Array,
-    precision: Array,
-    height: Array,
-    jump_mean: Array,
-    jump_precision: Array,
-    jump_height: Array,
+    still: Bells,
+    jump: Bells,
     n_nodes: Indices,
     term: Array,
     jumped: Array,
@@ -206,9 +201,10 @@ def carry(
     """Fill `weight` with the weights after a bar of return `x`, each density times ``2**lift``; their sum.
 
     Nodes at the two ends with a weight of `pruned` or less are passed over. Each loop is over numbers that lie side by
-    side and do not wait for each other, and so becomes vector instructions.
+    side and do not wait for each other, and so becomes vector instructions. `term` (n * REACH,) and `jumped` (n,) are
+    room to work in.
     """
-    total = 0.0
+    (mean, precision, height), (jump_mean, jump_precision, jump_height), total = still, jump, 0.0
     for k in range(len(n_nodes)):
         weight[k, : n_nodes[k]] = 0.0
         low, high = _support(before[k, : n_nodes[k]], pruned)
@@ -251,12 +247,8 @@ def filter_bars(
     before: Array,
     first: Indices,
     share: Array,
-    mean: Array,
-    precision: Array,
-    height: Array,
-    jump_mean: Array,
-    jump_precision: Array,
-    jump_height: Array,
+    still: Bells,
+    jump: Bells,
     spacing: Array,
     transition: Array,
     n_nodes: Indices,
@@ -264,16 +256,15 @@ def filter_bars(
     log_likelihood: Array,
 ) -> None:
     """Take bars in; `weight` (n_regimes, n) moves on, `probability` and `log_likelihood` are filled, a row a bar."""
-    term, jumped = np.empty(mean.shape[1]), np.empty(before.shape[1])
-    bells = mean, precision, height, jump_mean, jump_precision, jump_height
-    top = jump_height + height.reshape(*jump_height.shape, REACH).sum(axis=2)
+    room = np.empty(share.shape[1]), np.empty(before.shape[1])
+    top = jump[2] + still[2].reshape(*before.shape, REACH).sum(axis=2)
     for bar in range(len(returns)):
         x, lift = returns[bar], 0.0
         switch_regime(weight, before, transition, spacing, n_nodes)
-        total = carry(x, lift, PRUNED, before, weight, first, share, *bells, n_nodes, term, jumped)
+        total = carry(x, lift, PRUNED, before, weight, first, share, still, jump, n_nodes, *room)
         if total < RARE * _middle(before, top, n_nodes):  # again, with every node, on a scale that has such numbers
-            lift = nearest_exponent(x, before, mean, precision, jump_mean, jump_precision, jump_height, n_nodes)
-            total = carry(x, lift, 0.0, before, weight, first, share, *bells, n_nodes, term, jumped)
+            lift = nearest_exponent(x, before, still, jump, n_nodes)
+            total = carry(x, lift, 0.0, before, weight, first, share, still, jump, n_nodes, *room)
         for k in range(len(n_nodes)):
             weight[k, : n_nodes[k]] /= total
             probability[bar, k] = weight[k, : n_nodes[k]].sum()
