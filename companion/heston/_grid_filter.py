@@ -93,20 +93,20 @@ class GridFilter:
             fill_nodes(params[k], dt, late, self._spacing[k], *rows)
         variance = ((np.arange(shape[1]) + 0.5) * self._spacing[:, None]) ** 2
         jump_precision = (2 * (variance * dt + market.jump_size**2)) ** -0.5
-        share, mean, precision = (each.reshape(len(params), -1) for each in (share, mean, precision))
-        still = mean, precision, (1 - market.jump_rate) * share * precision
-        jumped = (params[:, :1] - 0.5 * variance) * dt, jump_precision, market.jump_rate * jump_precision
-        self._steps = first, share
-        self._densities = _bells(*still), _bells(*jumped)
-        self._law = self._spacing, np.ascontiguousarray(market.transition), self._n_nodes
+        jump_mean = (params[:, :1] - 0.5 * variance) * dt
+        self._first, self._share = first, _flat(share)
+        self._still = _bells(_flat(mean), _flat(precision), _flat((1 - market.jump_rate) * share * precision))
+        self._jump = _bells(jump_mean, jump_precision, market.jump_rate * jump_precision)
+        self._transition = np.ascontiguousarray(market.transition)
         self._weight, self._before = np.zeros(shape), np.zeros(shape)
         self._start(np.sqrt(params[:, 5]), market.stationary)
 
-    def _start(self, root: Array, law: Array) -> None:
+    def _start(self, root: Array, shares: Array) -> None:
         """Put the weight where the simulation of the market begins, and let it run through its burn-in."""
         place = np.clip(np.rint(root / self._spacing - 0.5).astype(np.int64), 0, self._n_nodes - 1)
-        self._weight[np.arange(len(law)), place] = law
-        burn_in(BURN_IN_BARS, self._weight, self._before, *self._steps, *self._law)
+        self._weight[np.arange(len(shares)), place] = shares
+        law = self._first, self._share, self._spacing, self._transition, self._n_nodes
+        burn_in(BURN_IN_BARS, self._weight, self._before, *law)
 
     def copy(self) -> Self:
         """Another filter at the same bar."""
@@ -117,9 +117,14 @@ class GridFilter:
     def advance(self, returns: Array) -> tuple[Array, Array]:
         """Take in log returns (n,); P(regime) after each (n, n_regimes), and its log likelihood (n,)."""
         probability, log_likelihood = np.empty((len(returns), len(self._n_nodes))), np.empty(len(returns))
-        state = self._weight, self._before
-        filter_bars(returns, *state, *self._steps, *self._densities, *self._law, probability, log_likelihood)
+        law = self._first, self._share, self._still, self._jump, self._spacing, self._transition, self._n_nodes
+        filter_bars(returns, self._weight, self._before, *law, probability, log_likelihood)
         return probability, log_likelihood
+
+
+def _flat(each: Array) -> Array:
+    """(n_regimes, n, REACH) as (n_regimes, n * REACH)."""
+    return each.reshape(len(each), -1)
 
 
 def _bells(mean: Array, precision: Array, factor: Array) -> tuple[Array, Array, Array]:
