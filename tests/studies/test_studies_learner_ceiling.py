@@ -12,7 +12,7 @@ from companion.regimes import _neural_filter
 from companion.regimes._filter_training import RECIPES
 from studies import learner_ceiling as module
 from studies._study import run_study
-from studies.learner_ceiling import FAMILIES, MARKETS, RIVALS, TINY, CeilingConfig, learner_ceiling
+from studies.learner_ceiling import FAMILIES, MARKETS, RIVALS, TINY, TOLD, CeilingConfig, learner_ceiling
 
 READERS = {"learner", "learner, one run", "learner, all runs", "knowing", "scale_free 0", "EWMA, own units"}
 
@@ -35,7 +35,7 @@ def test_a_killed_study_keeps_its_paths_and_gives_the_same_rows(tmp_path):
     rows = again["rows"]
     assert {row["market"] for row in rows} >= set(MARKETS)
     whole = [row["reader"] for row in rows if (row["market"], row["first_bar"]) == ("equity_index", 100)]
-    assert set(whole) == READERS | {"universal", *(f"{name}, told its market" for name in RIVALS)}
+    assert set(whole) == READERS | {"universal", *map(TOLD.format, RIVALS)}
     for row in rows:
         assert row["auc_low"] <= row["auc_high"]
         if row["reader"] == "learner":
@@ -82,8 +82,13 @@ def test_the_stored_table_is_whole_and_in_the_order_of_what_they_know():
     for (market, first), rows in scores.groupby(["market", "first_bar"]):
         value = rows.set_index("reader")["auc"]
         assert {f"scale_free {seed}" for seed in config.training_seeds} <= set(value.index), (market, first)
-        assert value["knowing"] > value["scale_free 0"]
-        # who is told nothing: Bayes' rule, its approximation, the simplest rival
-        assert value["learner, all runs"] > value["scale_free 0"] > value["EWMA, own units"], (market, first)
+        assert value["knowing"] > value["scale_free 0"] > value["EWMA, own units"], (market, first)
+        if market in MARKETS:
+            assert (rows["n_paths"] == config.n_paths[market]).all()
+        if market == "wide prior":  # of those who are told nothing Bayes' rule is best over its own prior
+            assert value["knowing"] > value["learner"] > value["learner, all runs"] > value["scale_free 0"]
+        elif market in MARKETS:  # to know the unit and a narrower prior is worth more than to be fitted to the market
+            assert all(value["universal"] > value[TOLD.format(name)] for name in RIVALS), (market, first)
+    assert (scores.loc[scores["reader"] == "scale_free 0", ["lead", "lead_low", "lead_high"]] == 0.0).all(axis=None)
     assert set(scores["market"]) == {*MARKETS, *FAMILIES}
     assert np.isfinite(scores.select_dtypes("number")).all(axis=None)
