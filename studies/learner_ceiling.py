@@ -137,7 +137,7 @@ def learner_ceiling(tiny: bool = False) -> Study:
         "The universal filter, which knows daily index returns, is shown where the scale is one it knows. Rivals stand "
         "beside, told their market: fitted, calibrated and with their settings chosen on 40 other, labeled paths; "
         "and a moving average that is told nothing.",
-        cost="about two hours for the paths on one core, and half an hour for each of three filters",
+        cost="about two and a half hours for the paths on one core, and half an hour for each of three filters",
         columns={
             "market": "kind of market, or a part of the wide prior",
             "first_bar": "from which on it is scored",

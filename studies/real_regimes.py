@@ -73,7 +73,7 @@ def real_regimes(tiny: bool = False) -> Study:
         "ships with, and by its own best ones in hindsight: of the pairs that call at most a quarter of the quiet bars "
         "and raise at most one false alarm a year those that answer the most crises, of these the one of the smallest "
         "median lag. The crises are those of the stock market, whatever the series is.",
-        cost="about ten minutes on one core",
+        cost="about a quarter of an hour on one core",
         columns={
             "series": "read",
             "first": "day of the first scored bar",
