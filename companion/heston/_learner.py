@@ -97,7 +97,7 @@ def learner_filter(
 ) -> LearnerRun:
     """P(regime | returns so far) for an observer who knows only the prior of the market.
 
-    It takes about six seconds a path of 2,500 bars. With 512 markets two seeds differ by about .08 in probability;
+    It takes about eight seconds a path of 2,500 bars. With 512 markets two seeds differ by about .08 in probability;
     the error goes with the root of their number.
 
     Parameters

@@ -73,7 +73,7 @@ class BayesLearner:
     """Bayes' rule for an observer who is told no market, only a law of markets (`companion.heston.learner_filter`).
 
     It reads whole paths, so it is no detector: there is nothing to fit, and no answer bar by bar. On ten years of days
-    it takes about 10 ms a bar with the default sizes, and more on longer paths; the network that approximates it,
+    it takes 10 to 15 ms a bar with the default sizes, and more on longer paths; the network that approximates it,
     ``NeuralRegimeFilter.load_pretrained("scale_free")``, takes some thousandths of that. How much each knows on
     markets of the prior is measured, ``companion.datasets.load_study("learner_ceiling")``; on real ones the learner is
     not ahead, ``load_study("real_regimes")``.
