@@ -127,13 +127,7 @@ def switch_regime(weight: Array, before: Array, transition: Array, spacing: Arra
 
 
 @compiled(**KERNEL)
-def nearest_exponent(
-    x: float,
-    before: Array,
-    still: Bells,
-    jump: Bells,
-    n_nodes: Indices,
-) -> float:
+def nearest_exponent(x: float, before: Array, still: Bells, jump: Bells, n_nodes: Indices) -> float:
     """Exponent of 2 in the largest density that any node gives a return, with the sign turned."""
     (mean, precision, _), (jump_mean, jump_precision, jump_height), best = still, jump, np.inf
     for k in range(len(n_nodes)):
