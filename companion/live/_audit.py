@@ -104,6 +104,21 @@ class AuditLog:
                 raise self._unwritable(error) from error
             return head
 
+    def sync(self) -> AuditHead:
+        """Where the log ends, once all of it is on the disk: what points at a line must not outlive it.
+
+        Raises
+        ------
+        InputError
+            It may not be on the disk.
+        """
+        with self._mutex:
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise self._unwritable(error) from error
+            return self._head
+
     def close(self) -> None:
         """Put everything on the disk, and let another writer in; closing twice is once."""
         with self._mutex:

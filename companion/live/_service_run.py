@@ -164,20 +164,26 @@ class ServiceRun:
             if self._showing is not None:
                 self._showing.cancel()
                 await asyncio.wait([self._showing])
-            await self._node.stop_async()
-            await asyncio.wait([running], timeout=_END_S)
-            self._supervisor.remove()
+            try:
+                await self._node.stop_async()
+                await asyncio.wait([running], timeout=_END_S)
+            finally:
+                self._supervisor.remove()
 
     async def _until_end(self, running: asyncio.Task[None], end_ns: int | None) -> None:
         """Until told to stop; tripped, until it is flat and has stopped, or has had no price for too long."""
         patience_s = self._settings.flatten_within_s
         while not (self._node.is_running() or running.done()):  # to stop what only starts would leave it half started
             await asyncio.sleep(_LOOK_S)
-        while not self.why:
-            if self._opened.breaker.tripped is not None:
+        while True:
+            if self.why:
+                self._supervisor.check(time.time_ns())  # another process may have tripped it since the last look
+            if self._opened.breaker.tripped is not None:  # to stop then would keep what is held
                 patience_s -= _LOOK_S
                 if self._parts.strategy.is_stopped or patience_s <= 0:
                     return
+            elif self.why:
+                return
             elif running.done():
                 self._supervisor.trip("fault", f"the engine has ended: {running.exception()!r}")
                 return
@@ -250,6 +256,6 @@ class ServiceRun:
                 desk=self._start.desk.state(),
                 gate=self._parts.gate.state(),
                 strategy=self._parts.strategy.saved_state(),
-                audit_head=opened.audit.head,
+                audit_head=opened.audit.sync(),
             ),
         )

@@ -150,8 +150,8 @@ class Supervisor(Writing):
             self._act(trip)
         with contextlib.suppress(InputError):  # that lines wait has tripped the breaker
             self._journal.flush()
-        if reason := self._parts.gate.disabled.get(DAILY_LOSS):
-            self.trip("daily_loss", reason)
+        for name, reason in tuple(self._parts.gate.disabled.items()):
+            self.trip("daily_loss" if name == DAILY_LOSS else "fault", reason)
         if self._parts.strategy.is_running:
             self._reconcile()
             self._go_on()
@@ -160,6 +160,10 @@ class Supervisor(Writing):
         """Hear of nothing more, and check nothing, so that the audit can be closed."""
         super().remove()
         self._removed = True
+        try:
+            self._journal.flush()
+        except InputError as error:
+            _log.critical("%d lines of the audit log are lost: %s", self._journal.n_waiting, error)
 
     # --- what the engine tells it ------------------------------------------------------------------------------------
 

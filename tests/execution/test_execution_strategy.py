@@ -268,6 +268,16 @@ def test_orders_on_their_way_are_not_sent_again():
     assert run.records[-1].time_ns == at(9, 3)  # it stops when nothing is held any more
 
 
+def test_prices_are_in_ticks_that_are_no_power_of_ten():
+    """A slice with a price between two ticks would be refused, and with it the order, again and again."""
+    instrument, n = limited_instrument(price_increment="0.5"), 12 * 60
+    bid = np.round(2 * 47_700.0 * np.exp(np.cumsum(np.random.default_rng(1).normal(0.0, 4e-5, n)))) / 2
+    market = flat_market(12, bid=bid, spread=0.5, size=np.full(n, 5.0))
+    run = Run(make_desk(1.0, instrument=instrument), market, instrument=instrument)
+    assert not run.gate.refusals
+    assert run.held == run.filled > 0
+
+
 def test_largest_order():
     run = Run(make_desk(1.0), random_market(12, seed=1), config=make_config(max_order_quantity=Decimal("0.07")))
     assert [record.plan.order.quantity for record in sent(run)] == [Decimal("0.07"), Decimal("0.07"), Decimal("0.06")]
@@ -427,6 +437,24 @@ def test_a_desk_that_fails():
     assert run.records[-1].time_ns < at(12)
     (flatten,) = [order for order in run.orders if order.tags]
     assert (flatten.tags, flatten.exec_algorithm_id) == (["FLATTEN"], None)
+
+
+def test_a_pass_that_fails(monkeypatch):
+    """A defect anywhere in a pass, once: it is a halt, and the next pass sells what is held."""
+    failures, equity = [], HoldingsView.equity
+
+    def once(view):
+        if view.read().held and not failures:
+            failures.append(view)
+            raise RuntimeError("a defect")
+        return equity(view)
+
+    monkeypatch.setattr(HoldingsView, "equity", once)
+    run = Run(make_desk(1.0), random_market(14, seed=1))
+    assert failures
+    assert run.strategy.halted == "a pass of the loop failed: RuntimeError('a defect')"
+    assert run.held == 0 == run.filled
+    assert run.gate.mode is TradingMode.HALTED
 
 
 def test_no_volatility():

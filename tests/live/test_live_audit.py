@@ -149,6 +149,9 @@ def test_a_synced_line_is_on_the_disk_with_its_name_before_append_returns(path, 
         assert synced == []
         log.append("order", now_ns=2, sync=True)
         assert synced == [path.stat().st_ino]
+        log.append("fill", now_ns=3)
+        assert log.sync() == log.head  # what points at the line, a checkpoint, does not outlive it
+        assert synced == 2 * [path.stat().st_ino]
 
 
 def test_one_line_is_one_write(path, monkeypatch):
@@ -489,6 +492,8 @@ def test_a_line_that_may_not_be_on_the_disk_is_an_error_and_stays_in_the_chain(p
             patched.setattr(os, "fsync", fail)
             with pytest.raises(InputError, match=r"can not be written \(Input/output error\)"):
                 log.append("order", now_ns=1, sync=True)
+            with pytest.raises(InputError, match=r"can not be written \(Input/output error\)"):
+                log.sync()
         log.append("order", now_ns=2, sync=True)
     assert verify_audit(path, log.head).head.n_lines == 2
 

@@ -1,5 +1,6 @@
 """`companion live`: it starts by itself, trades, stops as told, goes on where it was, and stays tripped."""
 
+import asyncio
 import signal
 import time
 from collections import Counter
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -268,6 +270,36 @@ def test_a_live_market_that_is_another_one_than_history_s_is_begun_anew(
     sessions = [line for line in read_audit(tmp_path / "audit.jsonl") if line.kind == "session"]
     assert len(sessions) == n_sessions
     assert sessions[-1].content["state"] == start.desk.state()
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_told_to_stop_after_a_trip_it_is_flat_first(seen: bool) -> None:
+    """As with `companion breaker trip` and then SIGTERM; the supervisor need not have seen the trip yet."""
+    said: list[str] = []
+    breaker = SimpleNamespace(tripped="a trip" if seen else None)
+
+    def check(now_ns: int) -> None:
+        breaker.tripped = "a trip"
+        said.append("checked")
+
+    strategy = SimpleNamespace(is_stopped=False)
+    run = ServiceRun.__new__(ServiceRun)
+    run.why = "by SIGTERM"
+    run._settings = SimpleNamespace(flatten_within_s=60.0)
+    run._node = SimpleNamespace(is_running=lambda: True)
+    run._opened = SimpleNamespace(breaker=breaker)
+    run._parts = SimpleNamespace(strategy=strategy)
+    run._supervisor = SimpleNamespace(check=check)
+
+    async def told() -> None:
+        ends = asyncio.ensure_future(run._until_end(SimpleNamespace(done=lambda: False), None))
+        await asyncio.sleep(0.6)
+        assert said
+        assert not ends.done()
+        strategy.is_stopped = True
+        await asyncio.wait_for(ends, 60.0)
+
+    asyncio.run(told())
 
 
 @pytest.mark.usefixtures("impatient")

@@ -9,7 +9,9 @@ import pytest
 from companion.desk import Decision, Momentum
 from companion.errors import InputError
 from companion.execution import TradingMode, simulate_perpetual
+from companion.execution._order_rules import Breach
 from companion.execution.nautilus import attach, run_engine
+from companion.execution.nautilus._gate import RiskGate
 from companion.live import CircuitBreaker, Supervisor
 from companion.live._audit import AuditLog
 from companion.live._audit_read import read_audit
@@ -258,6 +260,53 @@ def test_a_full_disk_lets_nothing_out_but_a_flatten(tmp_path):
     assert [line["order_id"] for line in run.of("order")] == [sent.order_id for sent in run.sent]
     assert run.kinds("trip", "order", "fill", "stop")[-4:] == ["trip", "order", "fill", "stop"]
     assert vars(Ledger.from_audit(run.audit_path, BALANCE)) == vars(run.ledger)
+
+
+def test_what_waits_for_a_full_disk_is_written_at_the_end_if_it_can_be(tmp_path, monkeypatch):
+    """There is room again only when everything has stopped: the fill of the flatten is in the log all the same."""
+    runs, remove = [], Supervisor.remove
+
+    class Disk(PlannedStrategy):
+        def on_quote_tick(self, tick):
+            runs[0].audit.full = tick.ts_event >= at(7, 5)
+
+    def with_room(supervisor):
+        runs[0].audit.full = False
+        remove(supervisor)
+
+    monkeypatch.setattr(Supervisor, "remove", with_room)
+    config = make_config(twap_horizon_s=120.0, twap_interval_s=10.0)
+    market, strategies = random_market(14, seed=1), [Disk()]
+    run = Watched(tmp_path, make_desk(1.0), market, config=config, strategies=strategies, runs=runs, audit=FullDisk)
+    assert run.held == 0
+    assert vars(Ledger.from_audit(run.audit_path, BALANCE)) == vars(run.ledger)
+
+
+def test_a_strategy_that_a_rule_disables_is_sold(tmp_path):
+    """Else it would hold what it holds for ever: everything but a flatten is refused."""
+    limits = replace(LIMITS, max_repeats=4, repeat_window_s=600.0)
+    run = Watched(tmp_path, make_desk(1.0), random_market(20, seed=1), limits=limits)
+    assert run.gate.disabled
+    check_flat(run, "fault")
+
+
+def test_a_refused_flatten_is_sent_again_within_seconds(tmp_path, monkeypatch):
+    times, judge = [], RiskGate._judge
+
+    def busy(gate, order, *args, **options):
+        if "FLATTEN" in (order.tags or ()):
+            times.append(gate._clock.timestamp_ns())
+            if len(times) == 1:
+                return Breach("test", "the venue is overloaded")
+        return judge(gate, order, *args, **options)
+
+    monkeypatch.setattr(RiskGate, "_judge", busy)
+    tripped = call(lambda run: run.supervisor.trip("person", "enough"))
+    run = Watched(
+        tmp_path, make_desk(1.0), random_market(14, seed=1), config=make_config(loop_interval_s=1.0), **tripped
+    )
+    assert times[1] - times[0] <= 2 * SECOND_NS
+    assert run.held == 0
 
 
 def test_an_order_that_can_not_be_written_down_is_refused(tmp_path):

@@ -193,6 +193,9 @@ class RegimeStrategy(GuardedStrategy):
         self._in_pass = True
         try:
             record = self._pass(trigger, bar)
+        except Exception as error:
+            self._fail(error)
+            return
         finally:
             self._in_pass = False
         if trigger == "stop" or not self.is_running:
@@ -202,6 +205,12 @@ class RegimeStrategy(GuardedStrategy):
         elif self._breaker.stops and record.mid is not None and not (record.plan.order or self._view.read().working):
             self.log.error(f"stops, holding {record.held}: {self.halted}")
             self.stop()
+
+    def _fail(self, error: Exception) -> None:
+        """A pass that fails is a halt as well: live, the engine would end the process, or a timer say nothing."""
+        self.log.exception("a pass of the loop failed", error)
+        self._breaker.trip(f"a pass of the loop failed: {error!r}", cause="fault", stops=True)
+        self._announce_halt(self.clock.timestamp_ns())
 
     def _pass(self, trigger: str, bar: EngineBar | None) -> LoopRecord:
         now_ns = self.clock.timestamp_ns()

@@ -18,6 +18,8 @@ from companion.execution.nautilus._view import HoldingsView
 from companion.risk import InstrumentRules
 
 _ALGORITHM = ExecAlgorithmId("TWAP_ADAPTIVE")
+_FLATTEN_AGAIN_S = 1.0
+"""Longest wait after a refused flatten: a risk is kept as long."""
 
 
 class GuardedStrategy(Strategy):
@@ -138,7 +140,8 @@ class GuardedStrategy(Strategy):
 
     def _refused(self, event: Any, what: str, reason: str) -> None:
         flattens = FLATTEN in (self.cache.order(event.client_order_id).tags or ())
-        self._retry_at_ns[flattens] = self.clock.timestamp_ns() + int(self.config.retry_after_s * 1e9)
+        wait_s = min(self.config.retry_after_s, _FLATTEN_AGAIN_S) if flattens else self.config.retry_after_s
+        self._retry_at_ns[flattens] = self.clock.timestamp_ns() + int(wait_s * 1e9)
         self._keep_incident(event, what, reason)
 
     def _keep_incident(self, event: Any, what: str, reason: str) -> None:

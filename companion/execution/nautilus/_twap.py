@@ -255,10 +255,12 @@ class TwapAdaptive(AccountedAlgorithm):
             self.submit_order(primary)
             return
         slip = touch * to_decimal(self.config.max_slip, "max_slip")
+        tick = instrument.price_increment.as_decimal()  # which make_price does not know, only its decimals
+        limit = touch + slip if primary.side == OrderSide.BUY else touch - slip
         child = self.spawn_limit(
             primary,
             quantity=instrument.make_qty(quantity),
-            price=instrument.make_price(touch + slip if primary.side == OrderSide.BUY else touch - slip),
+            price=instrument.make_price((limit / tick).to_integral_value() * tick),
             time_in_force=TimeInForce.IOC,
             reduce_only=primary.is_reduce_only,
             tags=primary.tags,
