@@ -1,8 +1,8 @@
 """How volatile a bar is for its time of day, learned from the bars before it: what minute bars are read through.
 
 Volatility within a day follows the clock: high at the open, low at noon, high at the close. A detector that does not
-know it takes every open for chaos. The curve is that of a periodic model (Andersen & Bollerslev 1997), estimated bar by
-bar: the squared return over the day's level of variance, averaged within each slot of the clock.
+know it is apt to take the open for chaos. The curve is that of a periodic model (Andersen & Bollerslev 1997), estimated
+bar by bar: the squared return over the day's level of variance, averaged within each slot of the clock.
 """
 
 import math

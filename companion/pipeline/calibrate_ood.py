@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -17,10 +18,11 @@ from companion.mamba import MarketMamba
 from companion.pipeline._step import Report, Step, main
 from companion.regimes import NeuralRegimeFilter
 from companion.regimes._filter_training import MARKETS, simulate_lessons
+from companion.regimes._latent import Latent
 from companion.regimes._neural_filter import OOD
 from companion.regimes._ood import COLD, FORMAT_VERSION, OutOfDistribution
 
-EVERY = 5  # bars; the latents in between are much like their neighbours
+EVERY = 5  # bars; those in between are much like their neighbours
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,9 @@ def calibrate(detector: NeuralRegimeFilter, market: str, config: CalibrateOodCon
         simulate_lessons(market, n_paths=n_paths, n_bars=config.n_bars, seed=[config.seed, part]).log_returns
         for part, n_paths in enumerate((config.n_cloud, config.n_paths))
     )
-    normal = np.concatenate([detector.transform(path)[COLD::EVERY] for path in cloud])
-    return OutOfDistribution.of_latents(normal, map(detector.transform, paths))
+    judged = cast(Latent, detector.feature_).judged
+    normal = np.concatenate([judged(path)[COLD::EVERY] for path in cloud])
+    return OutOfDistribution.of_features(normal, map(judged, paths))
 
 
 STEP = Step(

@@ -194,6 +194,7 @@ _SCALE_FREE = {
     "batch": 4,
     "length": 2560,
     "from_start": 0.5,
+    "muon": True,
 }
 RECIPES = {
     "equity_index": _recipe("equity_index", n_paths=1500, n_bars=1025, **_INDEX),

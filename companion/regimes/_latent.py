@@ -7,7 +7,7 @@ import numpy as np
 
 from companion._checks import Floats, decay
 from companion.regimes._features import Feature
-from companion.regimes._ood import OutOfDistribution
+from companion.regimes._ood import OutOfDistribution, with_moments
 
 if TYPE_CHECKING:
     from companion.mamba import MarketMamba
@@ -64,3 +64,12 @@ class Latent(Feature):
         from companion.mamba import latents
 
         return np.asarray(latents(self.model, paths), dtype=np.float64)
+
+    def judged(self, paths: Floats) -> Floats:
+        """What `ood` looks at, of whole paths: the latent, and two moments of the returns as the model reads them."""
+        from companion.mamba._features import SCALE
+        from companion.mamba._scale import rescaled
+
+        half_life = self.model.config.scale_half_life
+        read = paths if half_life is None else rescaled(paths, half_life)
+        return with_moments(self.transform(paths), read / SCALE)

@@ -1,13 +1,16 @@
 """Is the past one that the network's prior makes? A conformal p-value of its latent, bar by bar.
 
 A network answers with a probability whatever it reads, and of what it was never shown the answer means nothing. Its
-latent tells: on the markets of its training it keeps to a cloud, and a past that is none of theirs drives it out. What
-is watched is the squared Mahalanobis distance from the middle of that cloud, averaged over some fifty bars, since one
-bar is often far out and fifty in a row are not. Its largest value on each of n simulated paths turns it into a p-value
-(Bates, Candès, Lei, Romano & Sesia 2023, doi:10.1214/22-AOS2244): on a path of these markets, of the same length, it
-falls to α or below at any bar with probability α at most.
+latent tells: on the markets of its training it keeps to a cloud, and a past that is none of theirs drives it out. Two
+moments of the returns stand beside the latent, since a network need not look at what never differed in its training:
+their recent size and their recent drift. What is watched is the squared Mahalanobis distance of all this from the
+middle of the cloud, averaged over some fifty bars, since one bar is often far out and fifty in a row are not. Its
+largest value on each of n simulated paths turns it into a p-value (Bates, Candès, Lei, Romano & Sesia 2023,
+doi:10.1214/22-AOS2244): on a path of these markets, of the same length, it falls to α or below at any bar with
+probability α at most.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,17 +28,35 @@ from companion.errors import InputError
 COLD = 60
 """First bars, which are not judged: the network's own state is still that of the start."""
 KEPT = decay(50.0)
-FORMAT_VERSION = 1
+"""Of the distance, and of the mean return."""
+SIZE_KEPT = decay(20.0)
+FLOOR = 1e-3
+"""Added to the mean square of the returns, in percent as the network reads them."""
+FORMAT_VERSION = 2
 REMEDY = "make it again with `python -m companion.pipeline.calibrate_ood`"
 
 
+def with_moments(latents: Floats, percent: Floats) -> Floats:
+    """Latents (..., n_bars, d) and the returns that led to them, in percent, as what is judged (..., n_bars, d + 2).
+
+    The two are the logarithm of the mean square of the returns, and their mean over its root.
+    """
+    drift, square = (
+        lfilter([1.0 - kept], [1.0, -kept], x, axis=-1) for kept, x in ((KEPT, percent), (SIZE_KEPT, percent**2))
+    )
+    square += FLOOR
+    return np.concatenate([latents, np.stack([np.log(square), drift / np.sqrt(square)], axis=-1)], axis=-1)
+
+
 class OutOfDistribution:
-    """The cloud of a network's latents on the markets of its training, and how far normal paths leave it.
+    """The cloud of what a network sees on the markets of its training, and how far normal paths leave it.
+
+    A feature is one of the latent, or of the two moments of `with_moments`.
 
     Parameters
     ----------
     mean : ndarray of shape (n_features,)
-        Of the latents.
+        Of the features.
     root : ndarray of shape (n_features, n_features)
         Lower triangle whose product with its transpose is their inverse covariance.
     maxima : sequence of float
@@ -48,8 +69,8 @@ class OutOfDistribution:
             raise ValueError("mean, root and maxima must be finite and fit together")
 
     @classmethod
-    def of_latents(cls, cloud: Floats, paths: Iterable[Floats]) -> Self:
-        """From latents (n, n_features) of normal bars, and those (n_bars, n_features) of other paths, from bar 0."""
+    def of_features(cls, cloud: Floats, paths: Iterable[Floats]) -> Self:
+        """From features (n, n_features) of normal bars, and those (n_bars, n_features) of other paths, from bar 0."""
         from sklearn.covariance import LedoitWolf  # here, so that the room opens without scikit-learn
 
         mean, root = _rounded(cloud.mean(axis=0)), _rounded(np.linalg.cholesky(LedoitWolf().fit(cloud).precision_))
@@ -88,30 +109,31 @@ class OutOfDistribution:
         lower = self.root[np.tril_indices(self.mean.size)]
         return {"mean": self.mean.tolist(), "root": lower.tolist(), "maxima": self.maxima}
 
-    def distances(self, latents: Floats) -> Floats:
+    def distances(self, features: Floats) -> Floats:
         """Average squared distance at each bar of whole paths (..., n_bars, n_features); 0 in the first `COLD` bars."""
-        squared = np.sum(((latents[..., COLD:, :] - self.mean) @ self.root) ** 2, axis=-1)
-        average = np.zeros(latents.shape[:-1])
+        squared = np.sum(((features[..., COLD:, :] - self.mean) @ self.root) ** 2, axis=-1)
+        average = np.zeros(features.shape[:-1])
         # It starts at what a normal bar has on average, the number of features.
         average[..., COLD:] = lfilter([1.0 - KEPT], [1.0, -KEPT], squared - self.mean.size, axis=-1) + self.mean.size
         return average
 
-    def after(self, latent: NDArray[np.floating], average: float, n_bars: int) -> float:
-        """The average after one more latent (n_features,); `n_bars` is the number of those before it."""
-        if n_bars < COLD:
-            return 0.0
-        before = average if n_bars > COLD else float(self.mean.size)
-        return float(KEPT * before + (1.0 - KEPT) * _squared_distance(latent, self.mean, self.root))
+    def start(self) -> Floats:
+        """What is kept of no bar: the average distance, the mean of the returns, and their mean square."""
+        return np.array([self.mean.size, 0.0, 0.0])
+
+    def after(self, latent: NDArray[np.floating], percent: float, kept: Floats, n_bars: int) -> float:
+        """`distances` of one more bar, a latent (d,) and a return; `kept` moves on. `n_bars` came before it."""
+        return float(_after(latent, percent, kept, n_bars, self.mean, self.root))
 
     def p_value(self, average: float) -> float:
         """Share of the calibration paths that were ever as far out, this one counted in; in (0, 1]."""
         n_paths = len(self.maxima)
         return (1 + n_paths - bisect_left(self.maxima, average)) / (1 + n_paths)
 
-    def p_values(self, latents: Floats) -> Floats:
+    def p_values(self, features: Floats) -> Floats:
         """`p_value` at each bar of whole paths, shape (..., n_bars) for (..., n_bars, n_features)."""
         n_paths = len(self.maxima)
-        return np.asarray((1 + n_paths - np.searchsorted(self.maxima, self.distances(latents))) / (1 + n_paths))
+        return np.asarray((1 + n_paths - np.searchsorted(self.maxima, self.distances(features))) / (1 + n_paths))
 
 
 def _rounded(values: Floats) -> Floats:
@@ -120,11 +142,25 @@ def _rounded(values: Floats) -> Floats:
 
 
 @compiled(error_model="numpy")
-def _squared_distance(latent: NDArray[np.floating], mean: Floats, root: Floats) -> float:
-    """``|rootᵀ (latent - mean)|²``, of the lower triangle alone."""
+def _after(
+    latent: NDArray[np.floating], percent: float, kept: Floats, n_bars: int, mean: Floats, root: Floats
+) -> float:
+    """`OutOfDistribution.after`; the distance is ``|rootᵀ (features - mean)|²``, of the lower triangle alone."""
+    kept[1] = KEPT * kept[1] + (1.0 - KEPT) * percent
+    kept[2] = SIZE_KEPT * kept[2] + (1.0 - SIZE_KEPT) * percent * percent
+    if n_bars < COLD:
+        return 0.0
+    square = kept[2] + FLOOR
     white = np.zeros(mean.size)
     for row in range(mean.size):
-        gap = latent[row] - mean[row]
+        if row < latent.size:
+            feature = float(latent[row])
+        elif row == latent.size:
+            feature = math.log(square)
+        else:
+            feature = kept[1] / math.sqrt(square)
+        gap = feature - mean[row]
         for column in range(row + 1):
             white[column] += gap * root[row, column]
-    return np.sum(white * white)
+    kept[0] = KEPT * kept[0] + (1.0 - KEPT) * np.sum(white * white)
+    return kept[0]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from companion._checks import LARGEST_LOG_RETURN, Floats, check_count, check_series, decay
-from companion.mamba._features import features_of_one
+from companion.mamba._features import SCALE, features_of_one
 from companion.mamba._scale import rescale_in_place
 from companion.regimes._confidence import PlattCalibration
 from companion.regimes._features import Feature
@@ -84,7 +84,7 @@ class RegimeStepper:
         self._state = feature.start(1)
         self._regime = self._n_bars = 0
         self._scale = np.zeros(2)  # weighted sums of squared returns and of their weights
-        self._distance = 0.0  # what `OutOfDistribution` averages
+        self._past = np.empty(0)  # what `OutOfDistribution` keeps
 
     @cached_property
     def _identity(self) -> str:
@@ -152,7 +152,7 @@ class RegimeStepper:
             "regime": self._regime,
             "feature": pack(self._state),
             "scale": pack(self._scale),
-            "distance": self._distance,
+            "past": pack(self._past),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -160,18 +160,17 @@ class RegimeStepper:
         try:
             detector, feature, scale = state["detector"], unpack(state["feature"]), unpack(state["scale"])
             n_bars, regime = check_count("n_bars", state["n_bars"], least=0), int(state["regime"])
-            distance = float(state["distance"])
+            past = unpack(state["past"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"state must be what state() gave, got something else ({error!r})") from error
         if detector != self._identity:
             raise ValueError("state must be that of the same detector, fitted and set alike, got another's")
         fresh = self._feature.start(1)
         expected = self._feature.advance(np.zeros(1), fresh)[1] if n_bars else fresh
-        whole = regime in (0, 1) and math.isfinite(distance)
-        if not whole or _shape((feature, scale)) != _shape((expected, self._scale)):
+        if regime not in (0, 1) or _shape((feature, scale, past)) != _shape((expected, self._scale, self._past)):
             raise ValueError("state must be what state() gave, got one that has been changed")
         self._n_bars, self._regime, self._state, self._scale = n_bars, regime, feature, scale
-        self._distance = distance
+        self._past = past
 
 
 class LatentStepper(RegimeStepper):
@@ -182,20 +181,23 @@ class LatentStepper(RegimeStepper):
         self._stepper, self._kept, self._ood = feature.stepper, feature.kept, feature.ood
         self._inputs = np.empty((1, self._stepper.n_features), np.float32)  # as the model was trained
         self._latent = np.empty((1, self._stepper.d_model), self._stepper.dtype)
+        self._percent = 0.0  # the return as the model reads it
+        if self._ood is not None:
+            self._past = self._ood.start()
 
     def _advance(self, log_return: float) -> Floats:
         conv, hidden, scale = self._state
         if self._kept is not None:
             log_return = rescale_in_place(log_return, scale[0], self._kept)
         self._inputs[0] = features_of_one(log_return)
+        self._percent = log_return / SCALE
         self._stepper.step_in_place(self._inputs.astype(self._stepper.dtype, copy=False), (conv, hidden), self._latent)
         return self._latent[0].astype(np.float64)
 
     def _ood_p_value(self) -> float | None:
         if self._ood is None:
             return None
-        self._distance = self._ood.after(self._latent[0], self._distance, self._n_bars)
-        return self._ood.p_value(self._distance)
+        return self._ood.p_value(self._ood.after(self._latent[0], self._percent, self._past, self._n_bars))
 
 
 def scale_is_known(paths: Floats, rms_range: tuple[float, float] | None) -> NDArray[np.bool_]:

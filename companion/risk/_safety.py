@@ -239,8 +239,8 @@ class SafetyMonitor:
         """Judge the past by `RegimeReading.ood_p_value`; the value of the rule is its decimal logarithm, negated.
 
         What is no p-value is unsafe. The rule speaks late, since half of the weight lies on bars more than fifty bars
-        old, and not always: within a year it sees a volatility that is ten times as large for good on most paths, and
-        prices that climb by a sigma a bar on a third of them.
+        old, and not always: within a year it sees a volatility that is a tenth as large for good on nine paths of ten,
+        prices that climb by a sigma a bar on two of three, and a volatility ten times as large hardly ever.
         """
         p, threshold = as_float(p_value), self._past_threshold()
         value = 0.0 - math.log10(p) if 0.0 < p <= 1.0 else math.inf

@@ -1,6 +1,7 @@
 """The slow scale that a model may carry: its law, its causality, and that a model with it knows no unit."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from companion.mamba import MarketMamba, MarketMambaConfig, TrainConfig, forecas
 from companion.mamba._features import SCALE
 from companion.mamba._scale import rescale, rescale_in_place, rescaled, start_scale
 from companion.mamba._train import initial_model
+from companion.mamba.kernels._slow_scale import FAR
 
 CONFIG = MarketMambaConfig(d_model=8, n_layers=1, d_state=4, scale_half_life=30.0)
 RETURNS = 0.001 * np.random.default_rng(3).standard_normal((4, 300))
@@ -21,7 +23,7 @@ PATHS = st.lists(st.just(0.0) | st.floats(-10.0, 10.0, allow_subnormal=False), m
 
 @given(PATHS, st.sampled_from([1.0, 30.0, 1000.0]))
 @settings(deadline=None, max_examples=200)
-def test_the_scale_is_the_weighted_root_mean_square_of_the_returns_so_far(path, half_life):
+def test_the_scale_is_the_weighted_root_mean_square_of_the_first_returns(path, half_life):
     path = np.where(np.abs(path) < 1e-100, 0.0, path)  # whose squares are numbers
     found = rescaled(path, half_life)
     for t, value in enumerate(path):
@@ -43,6 +45,27 @@ def test_bar_by_bar_is_the_whole_path():
 def test_the_first_move_is_its_own_scale():
     np.testing.assert_array_equal(rescaled(np.array([0.0, 0.0, -0.3]), 1000.0)[:2], 0.0)
     assert rescaled(np.array([-0.3]), 5.0)[0] == -SCALE
+
+
+@given(st.floats(1.0, 1e6), st.floats(-1.0, 1.0), st.sampled_from([200.0, 2000.0]), st.sampled_from([70, 900]))
+@settings(deadline=None, max_examples=50)
+def test_no_single_bar_makes_the_next_ones_look_calm(far, sign, half_life, at):
+    """A split that nobody has adjusted: at most 12 scales count, whatever its size."""
+    path = np.random.default_rng(5).standard_normal(1000)
+    split = path.copy()
+    split[at] += math.copysign(far, sign)
+    usual, found = rescaled(path, half_life), rescaled(split, half_life)
+    np.testing.assert_array_equal(found[:at], usual[:at])
+    weight = (1 - 0.5 ** (np.arange(at + 1, 1000) / half_life)) / (1 - 0.5 ** (1 / half_life))
+    wider = (usual / found)[at + 1 :] ** 2
+    assert (wider <= 1 + 1.2 * FAR**2 / weight).all()  # 1.2: the scale before it, on as few as 70 bars
+
+
+@pytest.mark.parametrize("factor", [10.0, 100.0, 1e4])
+def test_a_market_that_has_truly_become_wilder_moves_the_scale(factor):
+    noise = np.random.default_rng(6).standard_normal(3500)
+    found = rescaled(np.r_[noise[:2500], factor * noise[2500:]], 300.0)
+    assert np.std(found[-400:]) == pytest.approx(SCALE, rel=0.3)
 
 
 def test_the_past_does_not_move_when_the_future_changes():

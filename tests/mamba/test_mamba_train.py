@@ -11,7 +11,7 @@ import torch
 
 from companion.errors import InputError
 from companion.mamba import MarketMambaConfig, TrainConfig, future_log_variance, train
-from companion.mamba._train import learning_rate
+from companion.mamba._train import initial_model, learning_rate
 
 SMALL = TrainConfig(
     model=MarketMambaConfig(d_model=8, n_layers=1, d_state=4, horizons=(5, 20)), steps=12, batch=4, length=48
@@ -19,6 +19,7 @@ SMALL = TrainConfig(
 
 NEXT_BAR = replace(SMALL, model=replace(SMALL.model, horizons=(1,)), target="gaussian_nll")
 BY_LABELS = replace(NEXT_BAR, target="labels")
+BY_MUON = replace(SMALL, muon=True)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def _kill_at(step):
     return progress
 
 
-@pytest.mark.parametrize("config", [SMALL, NEXT_BAR], ids=["variance", "likelihood"])
+@pytest.mark.parametrize("config", [SMALL, NEXT_BAR, BY_MUON], ids=["variance", "likelihood", "muon"])
 def test_a_killed_run_goes_on_to_the_same_end(returns, tmp_path, config):
     whole = train(returns, config, seed=1)
     store = tmp_path / "run.pt"
@@ -161,6 +162,7 @@ def test_the_first_and_the_last_window_are_drawn(returns, bar):
         ("latent_noise", -1.0),
         ("weight_decay", float("nan")),
         ("dtype", "float16"),
+        ("muon", "yes"),
     ],
 )
 def test_config_refuses_values_out_of_range(field, value):
@@ -175,6 +177,18 @@ def test_learning_rate_warms_up_and_falls_along_a_cosine():
     assert max(rates) == pytest.approx(config.learning_rate, rel=0.02)
     assert learning_rate(config, config.steps) == pytest.approx(0.05 * config.learning_rate)
     assert np.argmax(rates) == 19
+
+
+def test_muon_moves_a_large_matrix_by_about_the_same_length_in_every_direction(returns):
+    """A step is the rate times .2 times the root of the longer side times a matrix on the way to an orthogonal one."""
+    config = replace(BY_MUON, steps=1, warm_up=0, weight_decay=0.0)
+    before, after = initial_model(config.model, seed=3), train(returns, config, seed=3).model
+    for name in ("blocks.0.in_proj.weight", "blocks.0.out_proj.weight"):
+        moved = (after.state_dict()[name] - before.state_dict()[name]).double()
+        unit = 0.2 * config.learning_rate * max(moved.shape) ** 0.5
+        lengths = torch.linalg.svdvals(moved) / unit
+        assert 0.6 < lengths.max() < 1.3
+        assert lengths.median() > 0.3  # where the gradient is small it stays shorter
 
 
 def test_float64_is_trained_in_float64(returns):

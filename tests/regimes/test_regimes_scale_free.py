@@ -83,6 +83,16 @@ def test_a_coin_an_index_and_a_bond_each_have_two_regimes(scale_free, daily):
     assert auc(regime[None, 1500:], p[None, 1500:]) > 0.9
 
 
+def test_a_split_that_nobody_adjusted_is_soon_forgotten(scale_free):
+    """One for four, in calm: three hundred bars later the reading is what it would have been."""
+    path = RegimeSwitchingHeston.equity_index().simulate(n_paths=20, n_steps=2500, seed=12).log_returns
+    split = path.copy()
+    split[:, 1000] -= np.log(4.0)
+    usual, found = (scale_free.predict_proba(x)[:, 1300:, 1] for x in (path, split))
+    assert abs(found.mean() - usual.mean()) < 0.03
+    assert np.abs(found - usual).mean() < 0.05
+
+
 def test_it_reads_a_market_of_the_prior_as_its_own_filter_does(scale_free):
     """Where the market is plain to see, who learns it is soon as good as who knows it."""
     quantiles = np.full(WidePrior.n_coordinates, 0.5)
