@@ -167,7 +167,8 @@ class RegimeStepper:
             raise ValueError("state must be that of the same detector, fitted and set alike, got another's")
         fresh = self._feature.start(1)
         expected = self._feature.advance(np.zeros(1), fresh)[1] if n_bars else fresh
-        if regime not in (0, 1) or _shape((feature, scale, past)) != _shape((expected, self._scale, self._past)):
+        same = _shape((feature, scale, past)) == _shape((expected, self._scale, self._past))
+        if regime not in (0, 1) or not (same and np.isfinite(past).all()):
             raise ValueError("state must be what state() gave, got one that has been changed")
         self._n_bars, self._regime, self._state, self._scale = n_bars, regime, feature, scale
         self._past = past

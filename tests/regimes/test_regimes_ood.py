@@ -136,8 +136,9 @@ def test_a_stream_goes_on_from_its_state(name):
     second = shipped(name).stepper()
     second.restore(json.loads(json.dumps(first.state())))
     assert [second.update(value).ood_p_value for value in RETURNS[200:]] == readings[200:]
-    with pytest.raises(ValueError, match="state"):
-        second.restore(first.state() | {"past": pack(np.zeros(2))})
+    for past in (np.zeros(2), np.full(3, np.inf)):
+        with pytest.raises(ValueError, match="state"):
+            second.restore(first.state() | {"past": pack(past)})
 
 
 def test_whoever_has_no_known_markets_says_so():
